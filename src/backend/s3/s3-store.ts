@@ -1,0 +1,226 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from "@aws-sdk/client-s3";
+import type { S3BackendConfig } from "../backend-config.js";
+import { BackendError, isBackendError, throwIfAborted } from "../backend-error.js";
+import { probeConditions } from "../conditional-probe.js";
+import { assertKeyPrefix, assertObjectKey, isObjectKey } from "../object-key.js";
+import {
+  assertByteRange,
+  type BackendCapabilities,
+  type ByteRange,
+  bodySizeBytes,
+  type GetOptions,
+  type ListOptions,
+  type ListPage,
+  listByPages,
+  NO_CAPABILITIES,
+  type ObjectHead,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutBody,
+  type PutOptions,
+  type RequestOptions,
+  type StoredObject,
+} from "../object-store.js";
+import { openUploadBody, readResponseBody } from "./s3-body.js";
+import { createS3Client } from "./s3-client.js";
+import { toBackendError } from "./s3-errors.js";
+import { formatS3Location } from "./s3-location.js";
+
+/**
+ * Objects in a bucket, with the five requests every S3-compatible server has: PutObject, GetObject, HeadObject,
+ * DeleteObject, ListObjectsV2. One call is one request, but for conditional puts to servers that are not known to
+ * honour the condition: those look first.
+ */
+export class S3Store implements ObjectStore {
+  readonly url: string;
+  readonly #client: S3Client;
+  readonly #bucket: string;
+  /** Empty, or with the slash that separates it from the key. */
+  readonly #prefix: string;
+  #capabilities = NO_CAPABILITIES;
+
+  constructor(config: S3BackendConfig) {
+    this.url = formatS3Location(config);
+    this.#client = createS3Client(config);
+    this.#bucket = config.bucket;
+    this.#prefix = config.prefix === "" ? "" : `${config.prefix}/`;
+  }
+
+  get capabilities(): BackendCapabilities {
+    return this.#capabilities;
+  }
+
+  async probe(): Promise<BackendCapabilities> {
+    this.#capabilities = await probeConditions({
+      put: (key, body, condition) => this.#putOnce(key, body, condition),
+      delete: (key) => this.delete(key),
+    });
+    return this.#capabilities;
+  }
+
+  async get(key: string, { range, signal }: GetOptions = {}): Promise<StoredObject> {
+    assertObjectKey(key);
+    assertByteRange(range);
+    return await this.#request(`get ${key}`, signal, async (what) => {
+      const response = await this.#client.send(
+        new GetObjectCommand({ ...this.#address(key), ...(range && { Range: rangeHeader(range) }) }),
+        { ...(signal && { abortSignal: signal }) },
+      );
+      if (range !== undefined) checkContentRange(response.ContentRange, range, what);
+      const lengthBytes = response.ContentLength;
+      if (lengthBytes === undefined) throw new BackendError("bad-response", `${what}: the answer has no length`);
+      if (range !== undefined && lengthBytes !== range.length) {
+        throw new BackendError("bad-response", `${what}: ${lengthBytes} bytes came for a range of ${range.length}`);
+      }
+      const body = await readResponseBody(response.Body, lengthBytes, what);
+      return { body, version: versionOf(response.ETag, what) };
+    });
+  }
+
+  async put(key: string, body: PutBody, options: PutOptions = {}): Promise<string> {
+    assertObjectKey(key);
+    const { ifAbsent, ifMatch, signal } = options;
+    if (ifAbsent && !this.#capabilities.conditionalCreate) {
+      if ((await this.head(key, { signal })) !== undefined) throw preconditionFailed(key, "is there already");
+    }
+    if (ifMatch !== undefined && !this.#capabilities.conditionalReplace) {
+      if ((await this.head(key, { signal }))?.version !== ifMatch) throw preconditionFailed(key, "has changed");
+    }
+    try {
+      // Sent even where it may be ignored: one server more that honours it is one race less.
+      return await this.#putOnce(key, body, options);
+    } catch (error) {
+      const conditional = ifAbsent || ifMatch !== undefined;
+      if (!conditional || !isBackendError(error, "bad-response")) throw error;
+      // A server that refuses the header itself (501). What can be checked has been checked above.
+      return await this.#putOnce(key, body, { signal });
+    }
+  }
+
+  async head(key: string, { signal }: RequestOptions = {}): Promise<ObjectHead | undefined> {
+    assertObjectKey(key);
+    try {
+      return await this.#request(`head ${key}`, signal, async (what) => {
+        const response = await this.#client.send(new HeadObjectCommand(this.#address(key)), {
+          ...(signal && { abortSignal: signal }),
+        });
+        return { sizeBytes: response.ContentLength ?? 0, version: versionOf(response.ETag, what) };
+      });
+    } catch (error) {
+      if (isBackendError(error, "not-found")) return undefined;
+      throw error;
+    }
+  }
+
+  async delete(key: string, { signal }: RequestOptions = {}): Promise<void> {
+    assertObjectKey(key);
+    try {
+      await this.#request(`delete ${key}`, signal, () =>
+        this.#client.send(new DeleteObjectCommand(this.#address(key)), { ...(signal && { abortSignal: signal }) }),
+      );
+    } catch (error) {
+      // S3 answers 204 for what is not there, some others 404.
+      if (!isBackendError(error, "not-found")) throw error;
+    }
+  }
+
+  list(prefix: string, options?: ListOptions): AsyncIterable<ObjectInfo> {
+    return listByPages(this, prefix, options);
+  }
+
+  /** Pages by the last key, not by the server's token: so a page can be asked for again, at any time, by anybody. */
+  async listPage(prefix: string, { after, signal }: ListOptions = {}): Promise<ListPage> {
+    assertKeyPrefix(prefix);
+    return await this.#request(`list ${prefix}`, signal, async (what) => {
+      const response = await this.#client.send(
+        new ListObjectsV2Command({
+          Bucket: this.#bucket,
+          Prefix: this.#prefix + prefix,
+          ...(after !== undefined && { StartAfter: this.#prefix + after }),
+        }),
+        { ...(signal && { abortSignal: signal }) },
+      );
+      const entries = (response.Contents ?? []).flatMap(({ Key, Size }) =>
+        Key?.startsWith(this.#prefix) ? [{ key: Key.slice(this.#prefix.length), sizeBytes: Size ?? 0 }] : [],
+      );
+      const next = response.IsTruncated ? entries.at(-1)?.key : undefined;
+      if (response.IsTruncated && (next === undefined || next === after)) {
+        throw new BackendError("bad-response", `${what}: the answer promises more and leads nowhere`);
+      }
+      return { objects: entries.filter(({ key }) => isObjectKey(key)), next };
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#client.destroy();
+  }
+
+  /** One PutObject, with the condition left to the server. */
+  async #putOnce(key: string, body: PutBody, { ifAbsent, ifMatch, signal }: PutOptions): Promise<string> {
+    return await this.#request(`put ${key}`, signal, async (what) => {
+      const upload = openUploadBody(body, what, signal);
+      try {
+        const response = await this.#client.send(
+          new PutObjectCommand({
+            ...this.#address(key),
+            Body: upload.content,
+            ContentLength: bodySizeBytes(body),
+            ...(ifAbsent && { IfNoneMatch: "*" }),
+            ...(ifMatch !== undefined && { IfMatch: ifMatch }),
+          }),
+          { abortSignal: upload.signal },
+        );
+        return versionOf(response.ETag, what);
+      } catch (error) {
+        if (isBackendError(upload.signal.reason, "local-file")) throw upload.signal.reason;
+        const failure = toBackendError(error, what, this.url, signal);
+        // An object to be replaced that is not there is 404 to S3.
+        if (ifMatch !== undefined && failure.kind === "not-found") throw preconditionFailed(key, "is gone");
+        throw failure;
+      } finally {
+        upload.dispose();
+      }
+    });
+  }
+
+  async #request<T>(what: string, signal: AbortSignal | undefined, task: (what: string) => Promise<T>): Promise<T> {
+    throwIfAborted(signal, what);
+    try {
+      return await task(what);
+    } catch (error) {
+      throw toBackendError(error, what, this.url, signal);
+    }
+  }
+
+  #address(key: string): { readonly Bucket: string; readonly Key: string } {
+    return { Bucket: this.#bucket, Key: this.#prefix + key };
+  }
+}
+
+function rangeHeader({ offset, length }: ByteRange): string {
+  return `bytes=${offset}-${offset + length - 1}`;
+}
+
+/** A range that reaches beyond the object is cut by the server, without an error. */
+function checkContentRange(header: string | undefined, range: ByteRange, what: string): void {
+  const match = /^bytes (\d+)-(\d+)\//.exec(header ?? "");
+  const isAsked = Number(match?.[1]) === range.offset && Number(match?.[2]) === range.offset + range.length - 1;
+  if (isAsked) return;
+  throw new BackendError("bad-response", `${what}: asked for ${rangeHeader(range)}, got ${header ?? "no range"}`);
+}
+
+function versionOf(etag: string | undefined, what: string): string {
+  if (etag === undefined) throw new BackendError("bad-response", `${what}: the answer has no ETag`);
+  return etag;
+}
+
+function preconditionFailed(key: string, why: string): BackendError {
+  return new BackendError("precondition-failed", `put ${key}: the object ${why}`);
+}
