@@ -1,0 +1,179 @@
+import { type Clock, Deferred, type Ino } from "../base/index.js";
+
+/** A file is uploaded when nothing was closed for this long … */
+const QUIET_MS = 300;
+/** … or it has waited this long: so that a burst of small files shares packs, and none waits much. */
+const WAIT_MS_MAX = 1_000;
+/** How often a file that stays open for writing is published. */
+const OPEN_INTERVAL_MS = 30_000;
+const RETRY_MS_MIN = 1_000;
+const RETRY_MS_MAX = 30_000;
+
+interface DirtyFile {
+  readonly ino: Ino;
+  state: "open" | "closed" | "failed";
+  /** When it entered its state; for "open", when it was last published or opened. */
+  sinceMs: number;
+  retryMs: number;
+  urgent: boolean;
+  uploading: boolean;
+  /** Settled by the next upload that begins. */
+  waiting: Deferred[];
+  /** Settled by the upload under way. */
+  served: Deferred[];
+}
+
+/**
+ * Which dirty files are due for upload. It knows no bytes and starts nothing: the publisher takes what is due and says how
+ * it went. Times are monotonic milliseconds.
+ *
+ * Invariant: `waiting` of a file is only ever settled by an upload that began after the wait did.
+ */
+export class DirtyFiles {
+  readonly #clock: Clock;
+  // In the order in which files were closed first: neighbours in time become neighbours in a pack.
+  readonly #files = new Map<Ino, DirtyFile>();
+  #lastClosedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#files.size;
+  }
+
+  inodes(): Iterable<Ino> {
+    return this.#files.keys();
+  }
+
+  has(ino: Ino): boolean {
+    return this.#files.has(ino);
+  }
+
+  isOpen(ino: Ino): boolean {
+    return this.#files.get(ino)?.state === "open";
+  }
+
+  /** Whether anybody waits for an upload that has not begun. */
+  get urgent(): boolean {
+    for (const file of this.#files.values()) if (file.urgent && !file.uploading) return true;
+    return false;
+  }
+
+  opened(ino: Ino): void {
+    const file = this.#get(ino);
+    if (file.state === "open") return;
+    file.state = "open";
+    file.sinceMs = this.#clock.monotonicMs();
+  }
+
+  closed(ino: Ino): void {
+    const now = this.#clock.monotonicMs();
+    const file = this.#get(ino);
+    this.#lastClosedMs = now;
+    if (file.state === "closed") return;
+    file.state = "closed";
+    file.sinceMs = now;
+    this.#files.delete(ino);
+    this.#files.set(ino, file);
+  }
+
+  /** Resolves when an upload that begins from now on has been recorded. Makes the file due at once. */
+  urge(ino: Ino): Promise<void> {
+    const file = this.#get(ino);
+    const deferred = new Deferred();
+    file.urgent = true;
+    file.waiting.push(deferred);
+    return deferred.promise;
+  }
+
+  /**
+   * Takes files to upload now, in order, and counts them as uploading. Those that `accept` does not want stay due.
+   */
+  take(which: "urgent" | "due", accept: (ino: Ino) => boolean): Ino[] {
+    const now = this.#clock.monotonicMs();
+    const quiet = now - this.#lastClosedMs >= QUIET_MS || this.#oldestWaitMs(now) >= WAIT_MS_MAX;
+    const taken: Ino[] = [];
+    for (const file of this.#files.values()) {
+      const wanted = which === "urgent" ? file.urgent : isDue(file, now, quiet);
+      if (file.uploading || !wanted || !accept(file.ino)) continue;
+      file.uploading = true;
+      file.urgent = false;
+      file.served = file.waiting;
+      file.waiting = [];
+      taken.push(file.ino);
+    }
+    return taken;
+  }
+
+  /** An upload of this file is recorded (or there was nothing to upload). `dirty`: it was written meanwhile. */
+  finished(ino: Ino, dirty: boolean): void {
+    const file = this.#files.get(ino);
+    if (file === undefined) return;
+    for (const deferred of file.served) deferred.resolve();
+    this.#settle(file);
+    if (!dirty && file.waiting.length === 0) this.#files.delete(ino);
+    else if (file.state !== "closed") {
+      file.state = "open";
+      file.sinceMs = this.#clock.monotonicMs();
+    }
+  }
+
+  /** The upload failed and will be tried again later. Those who wait hear of it only when waiting does not help. */
+  failed(ino: Ino, error: unknown, giveUp: boolean): void {
+    const file = this.#files.get(ino);
+    if (file === undefined) return;
+    if (giveUp) for (const deferred of file.served) deferred.reject(error);
+    else file.waiting.unshift(...file.served);
+    this.#settle(file);
+    file.state = "failed";
+    file.sinceMs = this.#clock.monotonicMs();
+    file.retryMs = Math.min(Math.max(file.retryMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
+  }
+
+  /** Nobody waits any more. */
+  rejectAll(error: unknown): void {
+    for (const file of this.#files.values()) {
+      for (const deferred of [...file.served, ...file.waiting]) deferred.reject(error);
+      file.served = [];
+      file.waiting = [];
+    }
+  }
+
+  #settle(file: DirtyFile): void {
+    file.uploading = false;
+    file.served = [];
+  }
+
+  #get(ino: Ino): DirtyFile {
+    let file = this.#files.get(ino);
+    if (file === undefined) {
+      const sinceMs = this.#clock.monotonicMs();
+      file = { ino, state: "open", sinceMs, retryMs: 0, urgent: false, uploading: false, waiting: [], served: [] };
+      this.#files.set(ino, file);
+    }
+    return file;
+  }
+
+  #oldestWaitMs(now: number): number {
+    let oldest = 0;
+    for (const file of this.#files.values()) {
+      if (file.state !== "closed" || file.uploading) continue;
+      oldest = now - file.sinceMs;
+      break;
+    }
+    return oldest;
+  }
+}
+
+function isDue(file: DirtyFile, now: number, quiet: boolean): boolean {
+  switch (file.state) {
+    case "closed":
+      return quiet;
+    case "open":
+      return now - file.sinceMs >= OPEN_INTERVAL_MS;
+    case "failed":
+      return now - file.sinceMs >= file.retryMs;
+  }
+}

@@ -1,0 +1,3 @@
+export { BackgroundPublisher, type PublisherTools } from "./background-publisher.js";
+export { PublishError, type PublishErrorKind } from "./errors.js";
+export type { Durability, Publisher, PublishStatus } from "./publisher.js";

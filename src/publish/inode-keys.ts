@@ -1,0 +1,16 @@
+import type { Ino } from "../base/index.js";
+import { inodeKey } from "../format/index.js";
+
+const keys = new Map<Ino, string>();
+const KEYS_MAX = 65_536;
+
+/** The key of an inode's record as operations carry it: one char per byte. */
+export function keyOfInode(ino: Ino): string {
+  let key = keys.get(ino);
+  if (key === undefined) {
+    if (keys.size >= KEYS_MAX) keys.clear();
+    key = Buffer.from(inodeKey(ino)).toString("latin1");
+    keys.set(ino, key);
+  }
+  return key;
+}

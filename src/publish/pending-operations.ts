@@ -1,0 +1,117 @@
+import type { Ino, OpSeq } from "../base/index.js";
+import type { PendingOperation } from "../meta/index.js";
+import { keyOfInode } from "./inode-keys.js";
+
+/** What an fsync asks for: operations on these inodes, or in these directories. */
+export interface Wanted {
+  readonly inodes: readonly Ino[];
+  readonly directories: readonly Ino[];
+}
+
+const NONE: readonly Ino[] = [];
+
+/**
+ * The operations the volume does not have yet, in seq order, and an index by what they touch: an fsync must find its
+ * own among a hundred thousand without looking at each.
+ */
+export class PendingOperations {
+  readonly #operations = new Map<OpSeq, PendingOperation>();
+  /** By key written, and by `inode <number>` and `directory <number>` of its dependencies. */
+  readonly #index = new Map<string, Set<OpSeq>>();
+
+  get size(): number {
+    return this.#operations.size;
+  }
+
+  get(seq: OpSeq): PendingOperation | undefined {
+    return this.#operations.get(seq);
+  }
+
+  has(seq: OpSeq): boolean {
+    return this.#operations.has(seq);
+  }
+
+  values(): Iterable<PendingOperation> {
+    return this.#operations.values();
+  }
+
+  /** @param operation later than all that are there */
+  add(operation: PendingOperation): void {
+    this.#operations.set(operation.seq, operation);
+    for (const term of termsOf(operation)) {
+      const found = this.#index.get(term);
+      if (found === undefined) this.#index.set(term, new Set([operation.seq]));
+      else found.add(operation.seq);
+    }
+  }
+
+  delete(seq: OpSeq): void {
+    const operation = this.#operations.get(seq);
+    if (operation === undefined) return;
+    this.#operations.delete(seq);
+    for (const term of termsOf(operation)) {
+      const found = this.#index.get(term);
+      found?.delete(seq);
+      if (found?.size === 0) this.#index.delete(term);
+    }
+  }
+
+  /** Operations whose entries are in this directory, in seq order. */
+  inDirectory(ino: Ino): Iterable<PendingOperation> {
+    return this.#found(directoryTerm(ino));
+  }
+
+  /**
+   * The operations an fsync needs: those on what it asks for, and, again and again, earlier or later ones that share a
+   * key with them or make the directories they are in. Later ones too, because a renamed parent is part of the name.
+   */
+  neededBy(wanted: Wanted): Set<OpSeq> {
+    const needed = new Set<OpSeq>();
+    const seen = new Set<string>();
+    const terms: string[] = [];
+    const follow = (term: string): void => {
+      if (seen.has(term)) return;
+      seen.add(term);
+      terms.push(term);
+    };
+    for (const ino of wanted.inodes) {
+      follow(keyOfInode(ino));
+      follow(inodeTerm(ino));
+    }
+    for (const ino of wanted.directories) follow(directoryTerm(ino));
+    for (let term = terms.pop(); term !== undefined; term = terms.pop()) {
+      for (const { seq, keys, dependencies } of this.#found(term)) {
+        if (needed.has(seq)) continue;
+        needed.add(seq);
+        for (const key of keys) follow(key);
+        for (const ino of dependencies.directories ?? NONE) follow(keyOfInode(ino));
+        for (const ino of dependencies.inodes ?? NONE) follow(keyOfInode(ino));
+        for (const ino of dependencies.removedDirectories ?? NONE) follow(directoryTerm(ino));
+        if (dependencies.content !== undefined) follow(keyOfInode(dependencies.content));
+      }
+    }
+    return needed;
+  }
+
+  *#found(term: string): Iterable<PendingOperation> {
+    for (const seq of this.#index.get(term) ?? []) {
+      const operation = this.#operations.get(seq);
+      if (operation !== undefined) yield operation;
+    }
+  }
+}
+
+function inodeTerm(ino: Ino): string {
+  return `inode ${ino}`;
+}
+
+function directoryTerm(ino: Ino): string {
+  return `directory ${ino}`;
+}
+
+function* termsOf({ keys, dependencies }: PendingOperation): Iterable<string> {
+  yield* keys;
+  if (dependencies.content !== undefined) yield inodeTerm(dependencies.content);
+  for (const ino of dependencies.inodes ?? NONE) yield inodeTerm(ino);
+  for (const ino of dependencies.directories ?? NONE) yield directoryTerm(ino);
+}

@@ -1,0 +1,150 @@
+import { describe, expect, it } from "vitest";
+import { type Ino, type Name, type OpSeq, ROOT_INO } from "../../../src/base/index.js";
+import { contentKey, dentryKey, inodeKey } from "../../../src/format/index.js";
+import type { PendingOperation } from "../../../src/meta/index.js";
+import { PendingOperations, type Wanted } from "../../../src/publish/pending-operations.js";
+import { selectOperations } from "../../../src/publish/selection.js";
+
+const text = (key: Uint8Array): string => Buffer.from(key).latin1Slice();
+const ino = (n: number): Ino => n as Ino;
+
+function makeDirectory(seq: number, parent: Ino, name: string): PendingOperation {
+  return operation(seq, [inodeKey(ino(seq)), dentryKey(parent, name as Name)], {
+    directories: [parent],
+    inodes: [parent],
+  });
+}
+
+function createFile(seq: number, parent: Ino, name: string): PendingOperation {
+  return operation(seq, [inodeKey(ino(seq)), contentKey(ino(seq)), dentryKey(parent, name as Name)], {
+    directories: [parent],
+    inodes: [parent],
+    content: ino(seq),
+  });
+}
+
+function content(seq: number, of: Ino): PendingOperation {
+  return operation(seq, [contentKey(of)], { inodes: [of] });
+}
+
+function rename(seq: number, of: Ino, parent: Ino, from: string, to: string): PendingOperation {
+  return operation(seq, [inodeKey(of), dentryKey(parent, from as Name), dentryKey(parent, to as Name)], {
+    directories: [parent],
+    inodes: [parent],
+    content: of,
+  });
+}
+
+function removeDirectory(seq: number, of: Ino, parent: Ino, name: string): PendingOperation {
+  return operation(seq, [inodeKey(of), dentryKey(parent, name as Name)], {
+    directories: [parent],
+    removedDirectories: [of],
+  });
+}
+
+function operation(
+  seq: number,
+  keys: readonly Uint8Array[],
+  dependencies: PendingOperation["dependencies"],
+): PendingOperation {
+  return { seq: seq as OpSeq, keys: keys.map(text), dependencies, sizeBytes: 100 };
+}
+
+function neededOperations(operations: readonly PendingOperation[], wanted: Wanted): Set<OpSeq> {
+  const pending = new PendingOperations();
+  for (const each of operations) pending.add(each);
+  return pending.neededBy(wanted);
+}
+
+/** Ready unless the content is one of these. */
+function unready(...inodes: number[]): (operation: PendingOperation) => boolean {
+  return ({ dependencies }) => dependencies.content === undefined || !inodes.includes(dependencies.content);
+}
+const nothing: ReadonlySet<OpSeq> = new Set<OpSeq>();
+
+describe("selectOperations", () => {
+  it("selects everything, in order, when all content is there", () => {
+    const operations = [makeDirectory(2, ROOT_INO, "d"), createFile(3, ino(2), "f"), content(4, ino(3))];
+    expect(selectOperations(operations, () => true, nothing)).toEqual([2, 3, 4]);
+  });
+
+  it("holds back a file whose content is missing, and everything later in its directory", () => {
+    const operations = [createFile(2, ROOT_INO, "big"), createFile(3, ROOT_INO, "marker"), content(4, ino(3))];
+    expect(selectOperations(operations, unready(2), nothing)).toEqual([]);
+  });
+
+  it("does not hold back other directories", () => {
+    const operations = [
+      makeDirectory(2, ROOT_INO, "a"),
+      makeDirectory(3, ROOT_INO, "b"),
+      createFile(4, ino(2), "big"),
+      createFile(5, ino(3), "small"),
+    ];
+    expect(selectOperations(operations, unready(4), nothing)).toEqual([2, 3, 5]);
+  });
+
+  it("lets what an fsync needs pass a file of the same directory that is still being uploaded", () => {
+    const operations = [createFile(2, ROOT_INO, "big"), createFile(3, ROOT_INO, "small"), content(4, ino(3))];
+    const needed = neededOperations(operations, { inodes: [ino(3)], directories: [] });
+    expect([...needed].sort()).toEqual([3, 4]);
+    expect(selectOperations(operations, unready(2), needed)).toEqual([3, 4]);
+  });
+
+  it("never publishes a rename before the content of what it renames", () => {
+    const operations = [createFile(2, ROOT_INO, "x.tmp"), rename(3, ino(2), ROOT_INO, "x.tmp", "x")];
+    expect(selectOperations(operations, unready(2), new Set([3 as OpSeq]))).toEqual([]);
+    expect(selectOperations(operations, unready(), nothing)).toEqual([2, 3]);
+  });
+
+  it("never publishes an entry of a directory that is not published", () => {
+    const operations = [
+      createFile(2, ROOT_INO, "big"),
+      makeDirectory(3, ROOT_INO, "d"),
+      createFile(4, ino(3), "f"),
+      content(5, ino(4)),
+    ];
+    expect(selectOperations(operations, unready(2), nothing)).toEqual([]);
+    const needed = neededOperations(operations, { inodes: [ino(4)], directories: [] });
+    expect(selectOperations(operations, unready(2), needed)).toEqual([3, 4, 5]);
+  });
+
+  it("never removes a directory before what was moved out of it", () => {
+    const operations = [
+      operation(10, [inodeKey(ino(5)), dentryKey(ino(4), "f" as Name), dentryKey(ROOT_INO, "f" as Name)], {
+        directories: [ino(4), ROOT_INO],
+        content: ino(5),
+      }),
+      removeDirectory(11, ino(4), ROOT_INO, "d"),
+    ];
+    expect(selectOperations(operations, unready(5), new Set([11 as OpSeq]))).toEqual([]);
+    expect(selectOperations(operations, unready(), nothing)).toEqual([10, 11]);
+  });
+});
+
+describe("PendingOperations.neededBy", () => {
+  it("includes the directories above, and their renames", () => {
+    const operations = [
+      makeDirectory(2, ROOT_INO, "a"),
+      createFile(3, ino(2), "f"),
+      createFile(4, ROOT_INO, "unrelated"),
+      operation(5, [inodeKey(ino(2)), dentryKey(ROOT_INO, "a" as Name), dentryKey(ROOT_INO, "b" as Name)], {
+        directories: [ROOT_INO],
+      }),
+    ];
+    expect([...neededOperations(operations, { inodes: [ino(3)], directories: [] })].sort()).toEqual([2, 3, 5]);
+  });
+
+  it("forgets what was shipped", () => {
+    const pending = new PendingOperations();
+    pending.add(makeDirectory(2, ROOT_INO, "a"));
+    pending.add(createFile(3, ino(2), "f"));
+    pending.delete(2 as OpSeq);
+    expect([...pending.neededBy({ inodes: [ino(3)], directories: [] })]).toEqual([3]);
+    expect([...pending.inDirectory(ROOT_INO)]).toEqual([]);
+  });
+
+  it("includes all entries of a wanted directory", () => {
+    const operations = [createFile(2, ROOT_INO, "a"), createFile(3, ROOT_INO, "b"), createFile(4, ino(9), "c")];
+    expect([...neededOperations(operations, { inodes: [], directories: [ROOT_INO] })].sort()).toEqual([2, 3]);
+  });
+});
