@@ -25,7 +25,10 @@ export interface InodeRecord {
   readonly nlink: number;
   readonly rdev: number;
   readonly atime: Time;
-  /** Of a regular file: {@link ContentRecord.mtime}; of a directory: {@link DirectoryTimes.mtime}. */
+  /**
+   * Of a regular file: the last that was set (creation, utimens); while {@link ContentRecord.mtime} is another one, the file
+   * was written since, and that is the file's. Directories keep theirs in {@link DirectoryTimes}.
+   */
   readonly mtime: Time;
   readonly ctime: Time;
   readonly btime: Time;

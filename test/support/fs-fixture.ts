@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Ino, type Name, ROOT_INO } from "../../src/base/index.js";
+import { type Clock, type Ino, type Name, ROOT_INO, systemClock } from "../../src/base/index.js";
 import type { Time } from "../../src/format/index.js";
 import { type Attributes, createFileSystem, type FileSystem, type FileSystemOptions } from "../../src/fs/index.js";
+import { nowOf } from "../../src/fs/times.js";
 import { LmdbStore, VolumeMetadata } from "../../src/meta/index.js";
-import { emptyPosition, writePosition } from "../../src/meta/volume-position.js";
+import { emptyPosition, findPosition, writePosition } from "../../src/meta/volume-position.js";
 import { ManualClock } from "./manual-clock.js";
 import { SimulatedContentCache } from "./simulated-content-cache.js";
 
@@ -30,8 +31,7 @@ export class TickingClock extends ManualClock {
   }
 
   now(): Time {
-    const ns = this.nowNs();
-    return { sec: Number(ns / 1_000_000_000n), nsec: Number(ns % 1_000_000_000n) };
+    return nowOf(this);
   }
 }
 
@@ -48,10 +48,7 @@ export class FsFixture {
 
   constructor(options: Partial<FileSystemOptions> = {}) {
     this.#options = options;
-    const store = new LmdbStore(join(this.#folder, "meta"));
-    store.transact((tx) => writePosition(tx, emptyPosition("test")));
-    this.metadata = new VolumeMetadata({ store });
-    makeRoot(this.metadata, this.clock.now());
+    this.metadata = openTestVolume(join(this.#folder, "meta"), this.clock);
     this.cache = new SimulatedContentCache(this.metadata, () => this.clock.now());
     this.fs = this.#compose();
   }
@@ -59,7 +56,7 @@ export class FsFixture {
   /** What a mount after kill -9 finds. */
   async restart(): Promise<void> {
     await this.metadata.close();
-    this.metadata = new VolumeMetadata({ store: new LmdbStore(join(this.#folder, "meta")) });
+    this.metadata = openTestVolume(join(this.#folder, "meta"), this.clock);
     this.cache = this.cache.reopened(this.metadata);
     this.fs = this.#compose();
   }
@@ -114,7 +111,7 @@ export class FsFixture {
       },
       clock: this.clock,
       durability: "fsync",
-      readOnly: false,
+      isReadOnly: () => false,
       ...this.#options,
     });
   }
@@ -134,10 +131,17 @@ export function kindOf(run: () => unknown): string {
   }
 }
 
-function makeRoot(metadata: VolumeMetadata, time: Time): void {
+/** Real metadata in a file of its own, of a volume that holds an empty root when it is opened first. */
+export function openTestVolume(path: string, clock: Clock = systemClock): VolumeMetadata {
+  const store = new LmdbStore(path);
+  if (store.read(findPosition) !== undefined) return new VolumeMetadata({ store });
+  store.transact((tx) => writePosition(tx, emptyPosition("test")));
+  const metadata = new VolumeMetadata({ store });
+  const time = nowOf(clock);
   metadata.update((tx) => {
     const times = { atime: time, mtime: time, ctime: time, btime: time };
     tx.putInode(ROOT_INO, { mode: 0o40755, ...ROOT_OWNER, nlink: 1, rdev: 0, target: "", ...times });
     tx.putDirectoryTimes(ROOT_INO, { mtime: time, ctime: time, nlink: 2, seq: tx.seq });
   });
+  return metadata;
 }

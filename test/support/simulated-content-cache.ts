@@ -1,17 +1,9 @@
 import { createHash } from "node:crypto";
 import type { ChunkHash, ContentId, Ino } from "../../src/base/index.js";
-import type {
-  CacheUsage,
-  ContentCache,
-  OpenContent,
-  OpenIntent,
-  UploadSource,
-} from "../../src/cache/content-cache.js";
+import type { CacheUsage, ContentCache, OpenContent, OpenIntent, UploadSource } from "../../src/cache/content-cache.js";
 import { CHUNK_SIZE_BYTES, type Time } from "../../src/format/index.js";
 import type { LocalFile, Metadata, MetadataTransaction } from "../../src/meta/index.js";
 import { SimulatedContentFile } from "./simulated-content-file.js";
-
-const NO_TIME: Time = { sec: 0, nsec: 0 };
 
 interface SimulatedOpen extends OpenContent {
   readonly file: SimulatedContentFile;
@@ -22,8 +14,8 @@ interface SimulatedOpen extends OpenContent {
 
 /**
  * A simulation of the content cache, for tests of the layers above it: it keeps the contract's promises about records, open
- * files and their times, and holds bytes in memory instead of files. {@link publish} and {@link evict} stand in for
- * publisher and evictor: what was published can be fetched again, a turn of the event loop later.
+ * files and their times, and holds bytes in memory instead of files. {@link publish} stands in for the publisher: what was
+ * published and evicted can be fetched again, a turn of the event loop later.
  */
 export class SimulatedContentCache implements ContentCache {
   /** The cache directory and the volume, as far as bytes go; survive {@link SimulatedContentCache.reopened}. */
@@ -51,7 +43,7 @@ export class SimulatedContentCache implements ContentCache {
     if (this.spares <= 0) return undefined;
     this.spares -= 1;
     const contentId = this.#nextContentId++ as ContentId;
-    const file = new SimulatedContentFile(Buffer.alloc(0), NO_TIME, this.#now);
+    const file = new SimulatedContentFile(Buffer.alloc(0), this.#now(), this.#now);
     this.#disk.set(contentId, file);
     tx.putLocal(ino, { ...this.#localFile(contentId, file), dirty: true, version: tx.seq, generation: 1 });
     return this.#opened(ino, contentId, file, passthroughAllowed, { write: true });
@@ -87,12 +79,19 @@ export class SimulatedContentCache implements ContentCache {
     return this.#open.get(ino);
   }
 
-  close(content: OpenContent, intent: { readonly write: boolean }): void;
-  close(): Promise<void>;
-  close(content?: OpenContent, intent = { write: false }): Promise<void> | undefined {
-    if (content === undefined) return Promise.resolve();
-    this.#release(content, intent.write);
-    return undefined;
+  close(content: OpenContent, { write }: { readonly write: boolean }): void {
+    const open = this.#open.get(content.ino);
+    if (open === undefined || open !== content) throw new Error(`inode ${content.ino} is not open`);
+    if (write) open.writers -= 1;
+    else open.readers -= 1;
+    if (open.writers < 0 || open.readers < 0) throw new Error(`inode ${content.ino} is closed more often than opened`);
+    if (write && open.writers === 0 && !open.removed) {
+      const { sizeBytes, mtime, diskBytes } = open.stat();
+      this.#update(open.ino, (local) => ({ ...local, sizeBytes, mtime, diskBytes }));
+    }
+    if (open.writers + open.readers > 0) return;
+    this.#open.delete(open.ino);
+    if (open.removed) this.#collect(open.contentId);
   }
 
   setMtime(tx: MetadataTransaction, ino: Ino, mtime: Time): void {
@@ -103,7 +102,8 @@ export class SimulatedContentCache implements ContentCache {
   }
 
   remove(tx: MetadataTransaction, ino: Ino): void {
-    if (tx.content(ino) === undefined && tx.local(ino) === undefined) throw new Error("remove comes before deleteContent");
+    if (tx.content(ino) === undefined && tx.local(ino) === undefined)
+      throw new Error("remove comes before deleteContent");
     const local = tx.local(ino);
     this.#volume.delete(ino);
     if (local === undefined) return;
@@ -122,6 +122,11 @@ export class SimulatedContentCache implements ContentCache {
   onDirty(): void {}
   async syncLocal(): Promise<void> {}
   async reserve(): Promise<void> {}
+  onPressure(): void {}
+  async stop(): Promise<void> {}
+  async evictAll(): Promise<number> {
+    return 0;
+  }
 
   usage(): CacheUsage {
     return { usedBytes: 0, limitBytes: Number.MAX_SAFE_INTEGER, dirtyBytes: 0 };
@@ -141,12 +146,12 @@ export class SimulatedContentCache implements ContentCache {
     });
   }
 
-  /** Drops the local image of a clean file that is not open. */
-  evict(ino: Ino): void {
+  async evict(ino: Ino): Promise<boolean> {
     const local = this.#metadata.local(ino);
-    if (local === undefined || local.dirty || this.#open.has(ino)) return;
+    if (local === undefined || local.dirty || this.#open.has(ino)) return false;
     this.#metadata.update((tx) => tx.deleteLocal(ino));
     this.#disk.delete(local.contentId);
+    return true;
   }
 
   /** Bytes of a file, wherever they are. */
@@ -163,29 +168,11 @@ export class SimulatedContentCache implements ContentCache {
     for (const [ino, bytes] of this.#volume) next.#volume.set(ino, bytes);
     next.#nextContentId = this.#nextContentId;
     for (const [ino, local] of metadata.dirtyFiles()) {
-      if (metadata.inode(ino) === undefined) metadata.update((tx) => tx.deleteLocal(ino));
-      else {
-        // Recovery takes size and time from the file, which was written after the record was.
-        const { bytes, mtime } = next.#disk.get(local.contentId)!;
-        metadata.update((tx) => tx.putLocal(ino, { ...local, sizeBytes: bytes.length, mtime }));
-      }
+      // Recovery takes size and time from the file, which was written after the record was.
+      const { bytes, mtime } = next.#disk.get(local.contentId)!;
+      metadata.update((tx) => tx.putLocal(ino, { ...local, sizeBytes: bytes.length, mtime }));
     }
     return next;
-  }
-
-  #release(content: OpenContent, write: boolean): void {
-    const open = this.#open.get(content.ino);
-    if (open === undefined || open !== content) throw new Error(`inode ${content.ino} is not open`);
-    if (write) open.writers -= 1;
-    else open.readers -= 1;
-    if (open.writers < 0 || open.readers < 0) throw new Error(`inode ${content.ino} is closed more often than opened`);
-    if (write && open.writers === 0 && !open.removed) {
-      const { sizeBytes, mtime, diskBytes } = open.stat();
-      this.#update(open.ino, (local) => ({ ...local, sizeBytes, mtime, diskBytes }));
-    }
-    if (open.writers + open.readers > 0) return;
-    this.#open.delete(open.ino);
-    if (open.removed) this.#collect(open.contentId);
   }
 
   async #fetch(ino: Ino, intent: OpenIntent): Promise<OpenContent> {
@@ -202,6 +189,10 @@ export class SimulatedContentCache implements ContentCache {
   }
 
   #makeDirty(ino: Ino, file: SimulatedContentFile): void {
+    const { dirty } = this.#metadata.local(ino) ?? { dirty: true };
+    const content = this.#metadata.content(ino);
+    // utimens on a clean file changes the volume's record only: from now on the file is the truth.
+    if (!dirty && content !== undefined) file.mtime = content.mtime;
     this.#update(ino, (local) => ({
       ...local,
       dirty: true,

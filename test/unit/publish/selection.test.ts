@@ -5,7 +5,7 @@ import type { PendingOperation } from "../../../src/meta/index.js";
 import { PendingOperations, type Wanted } from "../../../src/publish/pending-operations.js";
 import { selectOperations } from "../../../src/publish/selection.js";
 
-const text = (key: Uint8Array): string => Buffer.from(key).latin1Slice();
+const text = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 const ino = (n: number): Ino => n as Ino;
 
 function makeDirectory(seq: number, parent: Ino, name: string): PendingOperation {

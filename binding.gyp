@@ -1,0 +1,51 @@
+{
+  "variables": {
+    # node-gyp rebuild --podfs_sanitize=address|thread: Node must be started with the sanitizer's library preloaded.
+    "podfs_sanitize%": "",
+  },
+  "targets": [
+    {
+      "target_name": "podfs",
+      "sources": [
+        "native/fuse/block_map.cc",
+        "native/fuse/content_file.cc",
+        "native/fuse/content_file_changes.cc",
+        "native/fuse/data_server.cc",
+        "native/fuse/data_threads.cc",
+        "native/fuse/device.cc",
+        "native/fuse/file_lock.cc",
+        "native/fuse/file_operations.cc",
+        "native/fuse/fusermount.cc",
+        "native/fuse/in_flight.cc",
+        "native/fuse/mount.cc",
+        "native/fuse/negotiate.cc",
+        "native/fuse/notifier.cc",
+        "native/fuse/pipe.cc",
+        "native/fuse/probe.cc",
+        "native/fuse/session.cc",
+        "native/fuse/thread.cc",
+        "native/fuse/worker_pool.cc",
+        "native/napi/addon.cc",
+        "native/napi/content_file_object.cc",
+        "native/napi/environment.cc",
+        "native/napi/errors.cc",
+        "native/napi/fuse_session_object.cc",
+        "native/napi/mailbox.cc",
+        "native/napi/session_loop.cc",
+        "native/napi/system_functions.cc",
+      ],
+      "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "_GNU_SOURCE"],
+      "cflags": ["-O2", "-Wall", "-Wextra", "-Wno-cast-function-type", "-fvisibility=hidden"],
+      "cflags!": ["-O3", "-Wno-unused-parameter"],
+      "cflags_cc": ["-std=c++20"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "conditions": [
+        ["podfs_sanitize!=''", {
+          "cflags": ["-fsanitize=<(podfs_sanitize)", "-fno-omit-frame-pointer", "-g"],
+          "ldflags": ["-fsanitize=<(podfs_sanitize)"],
+        }],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,231 @@
+#include "fuse/data_threads.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "fuse/monotonic.h"
+
+namespace podfs {
+
+namespace {
+// A leader that serves one short request for longer than this is stuck (a disk, a full journal).
+constexpr uint64_t kStuckMicros = 1'000;
+constexpr auto kStuckCheckInterval = std::chrono::milliseconds(2);
+// The loop gets the device back after so long without any request, or so many metadata requests in a row.
+constexpr int kQuietMillis = 5;
+constexpr uint32_t kForwardedMax = 32;
+constexpr uint32_t kPipeMissesMax = 16;
+}  // namespace
+
+int DataThreads::Start(const Options& options) {
+  options_ = options;
+  wake_fd_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_fd_.valid()) return -errno;
+  for (uint32_t id = 1; id <= options.threads; ++id) {
+    threads_.emplace_back();
+    running_.fetch_add(1, std::memory_order_relaxed);
+    const int status = threads_.back().Start("podfs-data", [this, id] { Run(id); });
+    if (status == 0) continue;
+    running_.fetch_sub(1, std::memory_order_relaxed);
+    threads_.pop_back();
+    // Fewer threads are slower, none is an error.
+    return id > 1 ? 0 : status;
+  }
+  return 0;
+}
+
+void DataThreads::Enqueue(DataRequest request) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(request));
+  }
+  work_.notify_one();
+}
+
+void DataThreads::TakeDevice() {
+  {
+    const std::lock_guard lock(mutex_);
+    has_device_ = true;
+  }
+  work_.notify_one();
+}
+
+void DataThreads::RequestStop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  if (wake_fd_.valid()) eventfd_write(wake_fd_.get(), 1);
+  work_.notify_all();
+}
+
+void DataThreads::Join() {
+  for (Thread& thread : threads_) thread.Join();
+  threads_.clear();
+  const std::lock_guard lock(mutex_);
+  jobs_.clear();
+}
+
+void DataThreads::Run(uint32_t id) {
+  Lane lane(std::max<size_t>(options_.max_write_bytes + kWriteHeaderBytes, kReadBufferBytesMin));
+  for (;;) {
+    DataRequest job;
+    const Next next = WaitForWork(id, &job);
+    if (next == Next::kStop) break;
+    if (next == Next::kLead) {
+      Lead(id, &lane);
+    } else {
+      server_->Serve(std::move(job), &lane);
+    }
+  }
+  running_.fetch_sub(1, std::memory_order_acq_rel);
+}
+
+DataThreads::Next DataThreads::WaitForWork(uint32_t id, DataRequest* job) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (stopping_) return Next::kStop;
+    if (!jobs_.empty()) {
+      *job = std::move(jobs_.front());
+      jobs_.pop_front();
+      break;
+    }
+    if (has_device_) {
+      const uint64_t busy_since = busy_since_.load(std::memory_order_acquire);
+      const bool stuck = busy_since != 0 && MonotonicMicros() - busy_since > kStuckMicros;
+      if (leader_.load(std::memory_order_acquire) == 0 || stuck) {
+        busy_since_.store(0, std::memory_order_release);
+        leader_.store(id, std::memory_order_release);
+        break;
+      }
+    }
+    if (has_device_ && !watched_) {
+      watched_ = true;
+      work_.wait_for(lock, kStuckCheckInterval);
+      watched_ = false;
+    } else {
+      work_.wait(lock);
+    }
+  }
+  // Whoever leaves may have been the one that watches.
+  if (has_device_ && !watched_) work_.notify_one();
+  return job->file != nullptr ? Next::kJob : Next::kLead;
+}
+
+void DataThreads::StopLeading(uint32_t id, bool keep_device) {
+  const std::lock_guard lock(mutex_);
+  if (!IsLeader(id)) return;
+  busy_since_.store(0, std::memory_order_release);
+  leader_.store(0, std::memory_order_release);
+  has_device_ = keep_device;
+  if (keep_device) work_.notify_one();
+}
+
+void DataThreads::Lead(uint32_t id, Lane* lane) {
+  uint64_t last_request_at = MonotonicMicros();
+  uint32_t forwarded = 0;
+  // The request was there already when the one before it was done.
+  bool backlog = false;
+  while (IsLeader(id) && !stopping_.load(std::memory_order_acquire)) {
+    bool in_pipe = false;
+    const int64_t bytes = ReadRequest(lane, &in_pipe);
+    if (bytes == -EAGAIN) {
+      backlog = false;
+      if (WaitForRequest(last_request_at)) continue;
+      StopLeading(id, false);
+      return router_->OnQuiet();
+    }
+    if (bytes < static_cast<int64_t>(sizeof(InHeader))) {
+      StopLeading(id, false);
+      return router_->OnDeviceError(bytes < 0 ? static_cast<int>(-bytes) : EPROTO);
+    }
+    last_request_at = MonotonicMicros();
+    InHeader header;
+    memcpy(&header, lane->buffer.get(), sizeof(header));
+    DataRequest request;
+    if (router_->Route(header, lane->buffer.get() + sizeof(header), &request)) {
+      forwarded = 0;
+      request.in_pipe = in_pipe;
+      ServeLed(id, std::move(request), backlog, lane);
+      backlog = true;
+      continue;
+    }
+    if (in_pipe && !lane->pipe.Copy(lane->buffer.get() + kWriteHeaderBytes, header.len - kWriteHeaderBytes)) {
+      device_->Reply(header.unique, -EIO, nullptr, 0);
+      continue;
+    }
+    router_->Forward(lane->buffer.get(), static_cast<size_t>(bytes));
+    if (++forwarded < kForwardedMax) continue;
+    StopLeading(id, false);
+    return router_->OnQuiet();
+  }
+}
+
+bool DataThreads::WaitForRequest(uint64_t last_request_at) {
+  if (MonotonicMicros() - last_request_at < options_.spin_micros) return true;
+  pollfd fds[2] = {{device_->fd(), POLLIN, 0}, {wake_fd_.get(), POLLIN, 0}};
+  return poll(fds, 2, kQuietMillis) != 0;
+}
+
+int64_t DataThreads::ReadRequest(Lane* lane, bool* in_pipe) {
+  if (use_pipes_.load(std::memory_order_relaxed)) {
+    OpenPipe(lane);
+    if (lane->pipe.valid()) return ReadThroughPipe(lane, in_pipe);
+  }
+  return device_->Read(lane->buffer.get(), lane->bytes);
+}
+
+int64_t DataThreads::ReadThroughPipe(Lane* lane, bool* in_pipe) {
+  const int64_t bytes = lane->pipe.Take(device_->fd(), lane->bytes);
+  if (bytes <= 0) return bytes;
+  const auto total = static_cast<size_t>(bytes);
+  const size_t fixed = std::min<size_t>(total, kWriteHeaderBytes);
+  if (!lane->pipe.Copy(lane->buffer.get(), fixed)) return -EIO;
+  InHeader header;
+  memcpy(&header, lane->buffer.get(), sizeof(header));
+  *in_pipe = header.opcode == kOpWrite && total - fixed >= kLargeBytes;
+  if (*in_pipe) {
+    pipe_misses_.store(0, std::memory_order_relaxed);
+    return bytes;
+  }
+  // A pipe costs a small request some microseconds: without large writes among them, back to reading.
+  if (pipe_misses_.fetch_add(1, std::memory_order_relaxed) > kPipeMissesMax) {
+    use_pipes_.store(false, std::memory_order_relaxed);
+  }
+  return lane->pipe.Copy(lane->buffer.get() + fixed, total - fixed) ? bytes : -EIO;
+}
+
+void DataThreads::OpenPipe(Lane* lane) {
+  if (lane->pipe.valid() || !pipes_possible_.load(std::memory_order_relaxed)) return;
+  if (lane->pipe.Open(lane->bytes) != 0) pipes_possible_.store(false, std::memory_order_relaxed);
+}
+
+void DataThreads::ServeLed(uint32_t id, DataRequest request, bool backlog, Lane* lane) {
+  if (!request.is_write && server_->TryInline(request, lane->buffer.get())) return;
+  server_->Accept(request);
+  if (request.size >= kLargeBytes) {
+    OpenPipe(lane);
+    if (request.is_write && !request.in_pipe && lane->pipe.valid()) {
+      pipe_misses_.store(0, std::memory_order_relaxed);
+      use_pipes_.store(true, std::memory_order_relaxed);
+    }
+  }
+  // Bytes that are not in memory, or several large copies at once where there are cores for them. One stream alone
+  // is a third slower when its requests change threads (bench/native), so a large copy by itself stays here.
+  const bool large = request.size >= kLargeBytes;
+  if ((large && backlog && options_.parallel_copies) || (!large && !request.is_write)) {
+    StopLeading(id, true);
+    return server_->Serve(std::move(request), lane);
+  }
+  busy_since_.store(MonotonicMicros(), std::memory_order_release);
+  server_->Serve(std::move(request), lane);
+  if (IsLeader(id)) busy_since_.store(0, std::memory_order_release);
+}
+
+}  // namespace podfs

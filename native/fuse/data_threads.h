@@ -1,0 +1,102 @@
+// The threads that serve data requests, and read the device themselves while data is what mostly comes.
+//
+// The event loop reads the device as long as metadata prevails: no hand-over, no wake-up. When large or waiting
+// data requests come, one of these threads becomes the *leader*: it reads the device, serves what is data on the
+// spot, and forwards the rest to the loop, which does not read meanwhile. So no file byte crosses the loop's
+// thread, and a data request costs one wake-up too. Before a request that takes long the leader passes the lead
+// on; if a short one gets stuck, a follower takes it. When data stops coming, the loop gets the device back.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "fuse/data_server.h"
+#include "fuse/device.h"
+#include "fuse/thread.h"
+#include "fuse/unique_fd.h"
+
+namespace podfs {
+
+class DataThreads {
+ public:
+  // What the leader needs from the session. Called on data threads.
+  class Router {
+   public:
+    virtual ~Router() = default;
+    // Fills in a data request from the fixed part of a READ or WRITE; false if it is JavaScript's.
+    virtual bool Route(const InHeader& header, const void* body, DataRequest* request) = 0;
+    // A whole request that is not data.
+    virtual void Forward(const char* request, size_t bytes) = 0;
+    // The event loop may read again.
+    virtual void OnQuiet() = 0;
+    virtual void OnDeviceError(int error) = 0;
+  };
+  struct Options {
+    size_t threads;
+    size_t max_write_bytes;
+    uint32_t spin_micros;
+    // There are cores enough to copy for several requests at once.
+    bool parallel_copies;
+  };
+
+  DataThreads(const Device* device, DataServer* server, Router* router) : device_(device), server_(server), router_(router) {}
+  ~DataThreads() { Join(); }
+
+  // 0 or a negative errno.
+  int Start(const Options& options);
+  void Enqueue(DataRequest request);
+  // From the event-loop thread, which stops reading then.
+  void TakeDevice();
+  // Threads end soon; then finished() is true and Join does not wait.
+  void RequestStop();
+  bool finished() const { return running_.load(std::memory_order_acquire) == 0; }
+  void Join();
+
+ private:
+  enum class Next { kLead, kJob, kStop };
+
+  void Run(uint32_t id);
+  Next WaitForWork(uint32_t id, DataRequest* job);
+  void Lead(uint32_t id, Lane* lane);
+  // Spins, then sleeps, for the next request. False: none came for so long that the loop should have the device.
+  bool WaitForRequest(uint64_t last_request_at);
+  // The next request in `lane->buffer`; with `*in_pipe` only its fixed part, the payload is in the lane's pipe.
+  int64_t ReadRequest(Lane* lane, bool* in_pipe);
+  int64_t ReadThroughPipe(Lane* lane, bool* in_pipe);
+  void ServeLed(uint32_t id, DataRequest request, bool backlog, Lane* lane);
+  void OpenPipe(Lane* lane);
+  bool IsLeader(uint32_t id) const { return leader_.load(std::memory_order_acquire) == id; }
+  // `keep_device`: another thread should lead; else nobody, the loop reads.
+  void StopLeading(uint32_t id, bool keep_device);
+
+  const Device* const device_;
+  DataServer* const server_;
+  Router* const router_;
+  Options options_{};
+  UniqueFd wake_fd_;  // eventfd: readable from RequestStop on.
+  std::deque<Thread> threads_;
+  std::atomic<uint32_t> running_{0};
+
+  // 0: nobody leads. Ids start at 1.
+  std::atomic<uint32_t> leader_{0};  // Written under mutex_.
+  // When the leader began to serve a request on the spot, monotonic microseconds; 0: it does not.
+  std::atomic<uint64_t> busy_since_{0};
+  // Large writes come: take requests through pipes. Changed by the leader.
+  std::atomic<bool> use_pipes_{false};
+  std::atomic<uint32_t> pipe_misses_{0};
+  // False once a pipe of the size needed was refused.
+  std::atomic<bool> pipes_possible_{true};
+  std::atomic<bool> stopping_{false};  // Written under mutex_.
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<DataRequest> jobs_;  // GUARDED BY mutex_
+  bool has_device_ = false;       // GUARDED BY mutex_
+  bool watched_ = false;          // GUARDED BY mutex_: some follower looks whether the leader is stuck.
+};
+
+}  // namespace podfs

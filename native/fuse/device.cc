@@ -1,0 +1,51 @@
+#include "fuse/device.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace podfs {
+
+Device::Device(UniqueFd fd) : fd_(std::move(fd)) {
+  const int flags = fcntl(fd_.get(), F_GETFL);
+  if (flags >= 0) fcntl(fd_.get(), F_SETFL, flags | O_NONBLOCK);
+}
+
+int64_t Device::Read(char* buffer, size_t bytes) const {
+  for (;;) {
+    const ssize_t n = read(fd_.get(), buffer, bytes);
+    if (n >= 0) return n;
+    // ENOENT: the request was interrupted between being queued and being read; there are others.
+    if (errno != EINTR && errno != ENOENT) return -errno;
+  }
+}
+
+int Device::Send(int32_t error, uint64_t unique, iovec* parts, int count) const {
+  OutHeader header = {0, error, unique};
+  parts[0] = {&header, sizeof(header)};
+  for (int i = 0; i < count; ++i) header.len += static_cast<uint32_t>(parts[i].iov_len);
+  for (;;) {
+    if (writev(fd_.get(), parts, count) >= 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int Device::Reply(uint64_t unique, int error, const void* body, size_t bytes) const {
+  iovec parts[2] = {{}, {const_cast<void*>(body), bytes}};
+  return Send(error, unique, parts, error == 0 && bytes > 0 ? 2 : 1);
+}
+
+int Device::OpenBacking(int file_fd) const {
+  BackingMap map = {file_fd, 0, 0};
+  const int id = ioctl(fd_.get(), kIoctlBackingOpen, &map);
+  return id > 0 ? id : -errno;
+}
+
+int Device::CloseBacking(int backing_id) const {
+  auto id = static_cast<uint32_t>(backing_id);
+  return ioctl(fd_.get(), kIoctlBackingClose, &id) == 0 ? 0 : -errno;
+}
+
+}  // namespace podfs

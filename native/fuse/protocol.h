@@ -1,0 +1,176 @@
+// The part of the Linux FUSE protocol (include/uapi/linux/fuse.h, 7.41) that native code speaks.
+//
+// Own definitions, because distribution headers lag: Debian 12 ships 7.38, which knows no passthrough.
+// Bodies of requests that JavaScript answers are decoded there (src/fuse/); only their headers matter here.
+#pragma once
+
+#include <sys/ioctl.h>
+
+#include <cstdint>
+
+namespace podfs {
+
+inline constexpr uint32_t kProtocolMajor = 7;
+inline constexpr uint32_t kProtocolMinor = 41;
+// 7.31 is Linux 5.4: the oldest kernel that has everything the negotiation relies on.
+inline constexpr uint32_t kProtocolMinorOldest = 31;
+
+enum Opcode : uint32_t {
+  kOpLookup = 1,
+  kOpForget = 2,
+  kOpGetattr = 3,
+  kOpRead = 15,
+  kOpWrite = 16,
+  kOpInit = 26,
+  kOpInterrupt = 36,
+  kOpDestroy = 38,
+  kOpNotifyReply = 41,
+  kOpBatchForget = 42,
+};
+// Opcodes are below this; only CUSE_INIT (4096) and byte-swapped ones are not, and they never reach us.
+inline constexpr uint32_t kOpcodeLimit = 64;
+
+// flags, low word, of fuse_init_in and fuse_init_out.
+enum InitFlag : uint64_t {
+  kInitAsyncRead = 1ULL << 0,
+  kInitAtomicTruncate = 1ULL << 3,
+  kInitBigWrites = 1ULL << 5,
+  kInitSpliceWrite = 1ULL << 7,
+  kInitSpliceMove = 1ULL << 8,
+  kInitSpliceRead = 1ULL << 9,
+  kInitAutoInvalData = 1ULL << 12,
+  kInitReaddirplus = 1ULL << 13,
+  kInitReaddirplusAuto = 1ULL << 14,
+  kInitParallelDirops = 1ULL << 18,
+  kInitMaxPages = 1ULL << 22,
+  kInitCacheSymlinks = 1ULL << 23,
+  kInitExplicitInvalData = 1ULL << 25,
+  kInitHandleKillprivV2 = 1ULL << 28,
+  kInitExt = 1ULL << 30,
+  // High word (flags2), only with kInitExt.
+  kInitPassthrough = 1ULL << 37,
+};
+
+enum WriteFlag : uint32_t { kWriteKillSuidgid = 1U << 2 };
+
+enum NotifyCode : int32_t {
+  kNotifyInvalInode = 2,
+  kNotifyInvalEntry = 3,
+  kNotifyStore = 4,
+};
+
+struct InHeader {
+  uint32_t len;
+  uint32_t opcode;
+  uint64_t unique;
+  uint64_t nodeid;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t pid;
+  uint16_t total_extlen;  // In units of 8 bytes.
+  uint16_t padding;
+};
+static_assert(sizeof(InHeader) == 40);
+
+struct OutHeader {
+  uint32_t len;
+  int32_t error;
+  uint64_t unique;
+};
+static_assert(sizeof(OutHeader) == 16);
+
+struct InitIn {
+  uint32_t major;
+  uint32_t minor;
+  uint32_t max_readahead;
+  uint32_t flags;
+  uint32_t flags2;  // 7.36 and later.
+  uint32_t unused[11];
+};
+static_assert(sizeof(InitIn) == 64);
+// What kernels before 7.36 send.
+inline constexpr uint32_t kInitInShortBytes = 16;
+
+struct InitOut {
+  uint32_t major;
+  uint32_t minor;
+  uint32_t max_readahead;
+  uint32_t flags;
+  uint16_t max_background;
+  uint16_t congestion_threshold;
+  uint32_t max_write;
+  uint32_t time_gran;
+  uint16_t max_pages;
+  uint16_t map_alignment;
+  uint32_t flags2;
+  uint32_t max_stack_depth;
+  uint32_t unused[6];
+};
+static_assert(sizeof(InitOut) == 64);
+
+struct ReadIn {
+  uint64_t fh;
+  uint64_t offset;
+  uint32_t size;
+  uint32_t read_flags;
+  uint64_t lock_owner;
+  uint32_t flags;
+  uint32_t padding;
+};
+static_assert(sizeof(ReadIn) == 40);
+
+struct WriteIn {
+  uint64_t fh;
+  uint64_t offset;
+  uint32_t size;
+  uint32_t write_flags;
+  uint64_t lock_owner;
+  uint32_t flags;
+  uint32_t padding;
+};
+static_assert(sizeof(WriteIn) == 40);
+
+struct WriteOut {
+  uint32_t size;
+  uint32_t padding;
+};
+
+struct InterruptIn {
+  uint64_t unique;
+};
+
+struct NotifyInvalInodeOut {
+  uint64_t ino;
+  int64_t offset;
+  int64_t length;
+};
+
+struct NotifyInvalEntryOut {
+  uint64_t parent;
+  uint32_t name_length;
+  uint32_t flags;
+};
+
+struct NotifyStoreOut {
+  uint64_t nodeid;
+  uint64_t offset;
+  uint32_t size;
+  uint32_t padding;
+};
+
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
+
+// The largest fixed part that comes before the data of a request: what a read buffer needs on top of max_write.
+inline constexpr uint32_t kWriteHeaderBytes = sizeof(InHeader) + sizeof(WriteIn);
+// FUSE_MIN_READ_BUFFER: the kernel refuses smaller reads of the device.
+inline constexpr uint32_t kReadBufferBytesMin = 8192;
+
+// Kernels before 6.9 answer these with ENOTTY.
+inline constexpr unsigned long kIoctlBackingOpen = _IOW(229, 1, BackingMap);
+inline constexpr unsigned long kIoctlBackingClose = _IOW(229, 2, uint32_t);
+
+}  // namespace podfs

@@ -1,0 +1,43 @@
+#include "napi/mailbox.h"
+
+#include <utility>
+
+namespace podfs {
+
+int Mailbox::Open(uv_loop_t* loop, uv_async_t* handle, std::function<void(const Message&)> deliver) {
+  deliver_ = std::move(deliver);
+  handle->data = this;
+  const int status = uv_async_init(loop, handle, [](uv_async_t* async) { static_cast<Mailbox*>(async->data)->Drain(); });
+  if (status != 0) return status;
+  const std::lock_guard lock(mutex_);
+  handle_ = handle;
+  return 0;
+}
+
+void Mailbox::Post(Message message) {
+  const std::lock_guard lock(mutex_);
+  if (handle_ == nullptr) return;
+  messages_.push_back(std::move(message));
+  // The first of a batch wakes the loop; under the lock, so that the handle cannot be closed meanwhile.
+  if (!pending_.exchange(true, std::memory_order_acq_rel)) uv_async_send(handle_);
+}
+
+void Mailbox::Drain() {
+  std::vector<Message> messages;
+  {
+    const std::lock_guard lock(mutex_);
+    pending_.store(false, std::memory_order_release);
+    messages.swap(messages_);
+  }
+  for (const Message& message : messages) deliver_(message);
+}
+
+void Mailbox::Close() {
+  std::vector<Message> dropped;
+  const std::lock_guard lock(mutex_);
+  handle_ = nullptr;
+  pending_.store(false, std::memory_order_release);
+  dropped.swap(messages_);
+}
+
+}  // namespace podfs

@@ -1,0 +1,111 @@
+#include "napi/system_functions.h"
+
+#include <cerrno>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "fuse/file_lock.h"
+#include "fuse/mount.h"
+#include "fuse/probe.h"
+#include "napi/environment.h"
+#include "napi/errors.h"
+
+namespace podfs {
+
+namespace {
+
+// A promise for what `work` returns on a thread of the pool.
+Napi::Value RunOnPool(const Napi::CallbackInfo& info, std::function<Environment::Result()> work,
+                      Environment::Settle settle) {
+  Environment* const environment = Environment::Of(info.Env());
+  return environment->Run({}, std::move(settle), [&](const Environment::Finish& finish) {
+    const bool posted = environment->pool()->Post([work = std::move(work), finish] { finish(work()); });
+    if (!posted) finish({-ECANCELED, "the process is ending"});
+  });
+}
+
+Napi::Value MountFuse(const Napi::CallbackInfo& info) {
+  const std::string mountpoint = info[0].As<Napi::String>();
+  const std::string options = info[1].As<Napi::String>();
+  const std::string source = info[2].As<Napi::String>();
+  return RunOnPool(
+      info,
+      [=] {
+        MountResult mounted = Mount(mountpoint, options, source);
+        if (mounted.error != 0) return Environment::Result{mounted.error, mounted.message};
+        return Environment::Result{mounted.fd.release(), ""};
+      },
+      [](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+        if (result.value < 0) {
+          deferred.Reject(SystemError(env, static_cast<int>(result.value), result.text).Value());
+        } else {
+          deferred.Resolve(Napi::Number::New(env, static_cast<double>(result.value)));
+        }
+      });
+}
+
+Napi::Value UnmountFuse(const Napi::CallbackInfo& info) {
+  const std::string mountpoint = info[0].As<Napi::String>();
+  const bool lazy = info[1].As<Napi::Boolean>().Value();
+  return RunOnPool(
+      info,
+      [=] {
+        Environment::Result result;
+        result.value = Unmount(mountpoint, lazy, &result.text);
+        return result;
+      },
+      [](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+        if (result.value < 0) {
+          deferred.Reject(SystemError(env, static_cast<int>(result.value), result.text).Value());
+        } else {
+          deferred.Resolve(env.Undefined());
+        }
+      });
+}
+
+ProbeResult RunProbe(const std::string& what, const std::string& path) {
+  if (what == "passthrough") return ProbePassthrough(path);
+  if (what == "io_uring") return ProbeIoUring();
+  if (what == "o_direct") return ProbeDirectIo(path);
+  if (what == "memlock") return ProbeLockedMemory();
+  return {false, "no such probe: " + what};
+}
+
+Napi::Value Probe(const Napi::CallbackInfo& info) {
+  const std::string what = info[0].As<Napi::String>();
+  const std::string path = info[1].As<Napi::String>();
+  return RunOnPool(
+      info,
+      [=] {
+        const ProbeResult probed = RunProbe(what, path);
+        return Environment::Result{probed.ok ? 1 : 0, probed.detail};
+      },
+      [](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("ok", Napi::Boolean::New(env, result.value != 0));
+        object.Set("detail", Napi::String::New(env, result.text));
+        deferred.Resolve(object);
+      });
+}
+
+Napi::Value Lock(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), LockFile(info[0].As<Napi::String>()));
+}
+
+Napi::Value Clone(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(
+      info.Env(), Reflink(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value()));
+}
+
+}  // namespace
+
+void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
+  exports.Set("mountFuse", Napi::Function::New<MountFuse>(env, "mountFuse"));
+  exports.Set("unmountFuse", Napi::Function::New<UnmountFuse>(env, "unmountFuse"));
+  exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
+  exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));
+  exports.Set("probe", Napi::Function::New<Probe>(env, "probe"));
+}
+
+}  // namespace podfs

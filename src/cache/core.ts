@@ -1,0 +1,164 @@
+import { unlink } from "node:fs/promises";
+import { type Clock, type ContentId, type Ino, ignore } from "../base/index.js";
+import type { ContentRecord, Time } from "../format/index.js";
+import type { LocalFile, Metadata } from "../meta/index.js";
+import type { Transfer } from "../transfer/index.js";
+import type { CacheDirectory } from "./cache-directory.js";
+import type { ContentIds } from "./content-ids.js";
+import type { Garbage } from "./garbage.js";
+import type { Ledger } from "./ledger.js";
+import { countOf, type ImageTime } from "./local-images.js";
+import type { Mirrors } from "./mirrors.js";
+import type { ContentFiles } from "./open-files.js";
+import { type OpenImage, statFile } from "./open-image.js";
+import { Pager } from "./pager.js";
+import type { Recency } from "./recency.js";
+import type { RetainedFiles } from "./retained-files.js";
+import type { Room } from "./room.js";
+import type { Spares } from "./spares.js";
+
+const NS_PER_S = 1_000_000_000n;
+
+export interface CoreParts {
+  readonly directory: CacheDirectory;
+  readonly metadata: Metadata;
+  readonly transfer: Transfer;
+  readonly addon: ContentFiles;
+  readonly clock: Clock;
+  readonly ids: ContentIds;
+  readonly garbage: Garbage;
+  readonly spares: Spares;
+  readonly ledger: Ledger;
+  readonly room: Room;
+  readonly mirrors: Mirrors;
+  readonly retained: RetainedFiles;
+  readonly recency: Recency;
+  readonly trustEpoch: number;
+  readonly onProblem: (message: string) => void;
+}
+
+/**
+ * What the parts of the cache share: its files, who has them open, and the few rules all of them need.
+ *
+ * Invariant: an inode has at most one of an open image, an opening under way, and a retained file that is in use by
+ * nobody; so whoever finds none of them may delete the content file.
+ */
+export class CacheCore {
+  readonly parts: CoreParts;
+  readonly images = new Map<Ino, OpenImage>();
+  readonly opening = new Map<Ino, Promise<OpenImage>>();
+  readonly #dirtyListeners: ((ino: Ino, event: "opened" | "closed") => void)[] = [];
+  readonly #mapRemovals = new Map<ContentId, Promise<void>>();
+  passthrough = false;
+  /** The cache is nearly full: new writers must be ones that can be held. */
+  pressed = false;
+
+  constructor(parts: CoreParts) {
+    this.parts = parts;
+  }
+
+  onDirty(listener: (ino: Ino, event: "opened" | "closed") => void): void {
+    this.#dirtyListeners.push(listener);
+  }
+
+  tellDirty(ino: Ino, event: "opened" | "closed"): void {
+    for (const listener of this.#dirtyListeners) listener(ino, event);
+  }
+
+  imageTime(): ImageTime {
+    return { nowMs: this.parts.clock.nowMs(), trustEpoch: this.parts.trustEpoch };
+  }
+
+  now(): Time {
+    const nowNs = this.parts.clock.nowNs();
+    return { sec: Number(nowNs / NS_PER_S), nsec: Number(nowNs % NS_PER_S) };
+  }
+
+  /** Whether the local image may be served: it holds newer bytes than the volume, or the same. */
+  isUsable(local: LocalFile | undefined, content: ContentRecord): local is LocalFile {
+    if (local === undefined) return false;
+    return local.dirty || (local.version === content.version && local.trustEpoch >= this.parts.trustEpoch);
+  }
+
+  isPresent(ino: Ino, content: ContentRecord): boolean {
+    return this.images.has(ino) || this.isUsable(this.parts.metadata.local(ino), content);
+  }
+
+  /** True while the image is what the records speak of. */
+  isCurrent(image: OpenImage, local: LocalFile | undefined): local is LocalFile {
+    return !image.removed && local?.contentId === image.contentId;
+  }
+
+  /** Counts an open file as it is now. */
+  count(image: OpenImage, local = this.parts.metadata.local(image.ino)): void {
+    const { diskBytes: bytes } = image.stat();
+    const dirty = this.isCurrent(image, local) && local.dirty;
+    const counted = { bytes, dirtyBytes: dirty ? bytes : 0 };
+    this.parts.ledger.move(image.ino, image.counted, counted);
+    image.counted = counted;
+  }
+
+  /** Takes a content file that nobody has open off the disk. Its garbage record is committed. */
+  discard(ino: Ino, local: LocalFile): void {
+    const { retained, garbage, ledger } = this.parts;
+    retained.drop(ino);
+    garbage.add(local.contentId, ledger.discard(ino, countOf(local)));
+  }
+
+  newPager(ino: Ino, contentId: ContentId): Pager {
+    const { directory, metadata, transfer, room, onProblem } = this.parts;
+    const onFilled = (pager: Pager): void => this.#filled(pager);
+    return new Pager(ino, directory.contentPath(contentId), { metadata, transfer, room, onProblem, onFilled });
+  }
+
+  /** Deletes a map that says nothing any more: its file is recorded as complete. */
+  removeMap(contentId: ContentId): Promise<void> {
+    const removal = unlink(this.parts.directory.mapPath(contentId))
+      .catch(ignore)
+      .finally(() => this.#mapRemovals.delete(contentId));
+    this.#mapRemovals.set(contentId, removal);
+    return removal;
+  }
+
+  /** Resolves when no earlier {@link removeMap} can hit a map that is made now. */
+  async mapRemoved(contentId: ContentId): Promise<void> {
+    await this.#mapRemovals.get(contentId);
+  }
+
+  /**
+   * A file with a block map that nobody has open: kept while the map says what is dirty; without the map once it is
+   * complete and clean, so that the next open is passthrough.
+   */
+  settleClosed(ino: Ino, local: LocalFile): void {
+    const { metadata, retained } = this.parts;
+    const open = retained.get(ino);
+    if (open?.pager === undefined || open.contentId !== local.contentId) return;
+    retained.take(ino, local.contentId);
+    if (local.dirty || !open.file.complete || open.pager.busy) {
+      retained.retain(ino, open, local.dirty);
+      return;
+    }
+    metadata.update((tx) => tx.putLocal(ino, { ...local, complete: true }));
+    open.file.close();
+    void this.removeMap(local.contentId);
+  }
+
+  #filled(pager: Pager): void {
+    const { metadata, retained, ledger } = this.parts;
+    const { ino } = pager;
+    const image = this.images.get(ino);
+    if (image !== undefined) {
+      this.count(image);
+      return;
+    }
+    // Read-ahead that arrived after the last close.
+    const open = retained.get(ino);
+    const local = metadata.local(ino);
+    if (open?.pager !== pager || local?.contentId !== open.contentId) return;
+    const { diskBytes } = statFile(open.file);
+    const after = { ...local, diskBytes };
+    metadata.update((tx) => tx.putLocal(ino, after));
+    ledger.move(ino, countOf(local), countOf(after));
+    this.settleClosed(ino, after);
+  }
+}

@@ -1,0 +1,111 @@
+import type { ContentId, OpSeq } from "../base/index.js";
+import type { ContentRecord, Time } from "../format/index.js";
+import type { LocalFile } from "../meta/index.js";
+
+/**
+ * How `f` records change. Two rules beyond the record's own description:
+ * - `complete: false` means that a block map exists and is right, about what is present and what is dirty. A map beside
+ *   a complete file is a leftover.
+ * - `generation` is odd while somebody has the file open for writing. After a crash the size and mtime of an odd one are
+ *   those of the content file itself, those of an even one are in the record.
+ */
+export interface ImageTime {
+  readonly nowMs: number;
+  readonly trustEpoch: number;
+}
+
+/** Of a file that is new, or begins anew after O_TRUNC: open for writing. */
+export function emptyDirty(
+  time: ImageTime,
+  image: { readonly contentId: ContentId; readonly version: OpSeq; readonly mtime: Time; readonly generation: number },
+): LocalFile {
+  return {
+    ...image,
+    generation: oddAfter(image.generation),
+    dirty: true,
+    complete: true,
+    sizeBytes: 0,
+    dirtySinceMs: time.nowMs,
+    trustEpoch: time.trustEpoch,
+    diskBytes: 0,
+    lastUsedMs: time.nowMs,
+  };
+}
+
+/** Of a copy of what the volume has. */
+export function cleanCopy(
+  time: ImageTime,
+  image: {
+    readonly contentId: ContentId;
+    readonly content: ContentRecord;
+    readonly complete: boolean;
+    readonly diskBytes: number;
+  },
+): LocalFile {
+  const { content, ...rest } = image;
+  return {
+    ...rest,
+    dirty: false,
+    version: content.version,
+    sizeBytes: content.sizeBytes,
+    mtime: content.mtime,
+    generation: 0,
+    dirtySinceMs: 0,
+    trustEpoch: time.trustEpoch,
+    lastUsedMs: time.nowMs,
+  };
+}
+
+/** The first writer has come. */
+export function openedForWriting(local: LocalFile, nowMs: number): LocalFile {
+  return {
+    ...local,
+    dirty: true,
+    generation: oddAfter(local.generation),
+    dirtySinceMs: local.dirty ? local.dirtySinceMs : nowMs,
+    lastUsedMs: nowMs,
+  };
+}
+
+export interface ImageState {
+  readonly sizeBytes: number;
+  readonly diskBytes: number;
+  readonly mtime: Time;
+}
+
+/** The last writer has gone and left the file like this. */
+export function closedByWriter(local: LocalFile, state: ImageState, written: boolean): LocalFile {
+  const { sizeBytes, diskBytes, mtime } = state;
+  const generation = evenAfter(local.generation);
+  const dirty = local.dirty && written;
+  return { ...local, sizeBytes, diskBytes, mtime, generation, dirty, dirtySinceMs: dirty ? local.dirtySinceMs : 0 };
+}
+
+/** Bytes of one file for the totals. */
+export interface Counted {
+  readonly bytes: number;
+  readonly dirtyBytes: number;
+}
+
+export const NOTHING_COUNTED: Counted = { bytes: 0, dirtyBytes: 0 };
+
+export function countOf(local: LocalFile | undefined): Counted {
+  if (local === undefined) return NOTHING_COUNTED;
+  return { bytes: local.diskBytes, dirtyBytes: local.dirty ? local.diskBytes : 0 };
+}
+
+export function isOpenForWriting(generation: number): boolean {
+  return generation % 2 === 1;
+}
+
+function oddAfter(generation: number): number {
+  return generation + 1 + (generation % 2);
+}
+
+function evenAfter(generation: number): number {
+  return generation + (generation % 2);
+}
+
+export function sameTime(a: Time, b: Time): boolean {
+  return a.sec === b.sec && a.nsec === b.nsec;
+}

@@ -1,0 +1,242 @@
+import { assert, type ChunkHash, type ContentId, type Ino, type Name, type OpSeq } from "../base/index.js";
+import {
+  applyTouch,
+  type ChunkRecord,
+  chunkKey,
+  contentKey,
+  type DentryRecord,
+  type DirectoryTimes,
+  decodeContent,
+  decodeDirectoryTimes,
+  dentryKey,
+  directoryTimesKey,
+  EXTENT_GROUP_CHUNKS,
+  encodeChunkRecord,
+  encodeContent,
+  encodeDentry,
+  encodeDirectoryTimes,
+  encodeExtent,
+  encodeInode,
+  encodePackRecord,
+  extentKey,
+  extentPrefix,
+  INLINE_CHUNKS_MAX,
+  type InodeRecord,
+  inodeKey,
+  type LogEntry,
+  type PackNumber,
+  type PackRecord,
+  packKey,
+  prefixEnd,
+  type Time,
+  xattrKey,
+} from "../format/index.js";
+import { dirtyKey, encodeLocalFile, garbageKey, isDirtyRecord, localKey } from "./local-records.js";
+import type { LocalFile, MetadataTransaction, OperationDependencies } from "./metadata.js";
+import { MetadataReader } from "./metadata-reader.js";
+import type { Totals } from "./operation.js";
+import type { StoreTransaction } from "./store.js";
+
+const NOTHING = Buffer.alloc(0);
+
+/** Change of one local image that matters after a power loss: the file is dirty, or was. */
+export interface LocalChange {
+  readonly ino: Ino;
+  /** Encoded; undefined when it was deleted or is clean now. */
+  readonly record: Uint8Array | undefined;
+}
+
+/** One operation while it runs: writes through to the store, and remembers what is to be shipped. */
+export class MetadataWriter extends MetadataReader implements MetadataTransaction {
+  readonly seq: OpSeq;
+  readonly #tx: StoreTransaction;
+  /** In order; a later entry of the same key wins. */
+  readonly entries: LogEntry[] = [];
+  readonly localChanges: LocalChange[] = [];
+  dependencies: OperationDependencies = {};
+  #inodes: number;
+  #contentBytes: number;
+  #nextPack: PackNumber;
+
+  constructor(tx: StoreTransaction, start: { readonly seq: OpSeq; readonly totals: Totals; readonly nextPack: PackNumber }) {
+    super(tx);
+    this.#tx = tx;
+    this.seq = start.seq;
+    this.#inodes = start.totals.inodes;
+    this.#contentBytes = start.totals.contentBytes;
+    this.#nextPack = start.nextPack;
+  }
+
+  get totals(): Totals {
+    return { inodes: this.#inodes, contentBytes: this.#contentBytes };
+  }
+
+  get nextPack(): PackNumber {
+    return this.#nextPack;
+  }
+
+  putInode(ino: Ino, record: InodeRecord): void {
+    const key = inodeKey(ino);
+    if (this.#tx.get(key) === undefined) this.#inodes += 1;
+    this.#put(key, encodeInode(record));
+  }
+
+  deleteInode(ino: Ino): void {
+    const key = inodeKey(ino);
+    if (this.#tx.get(key) === undefined) return;
+    this.#inodes -= 1;
+    this.#delete(key);
+  }
+
+  touch(directory: Ino, time: Time, nlinkDelta: number): void {
+    this.#touch({ op: "touch", ino: directory, mtime: time, ctime: time, nlinkDelta, seq: this.seq });
+  }
+
+  putDirectoryTimes(ino: Ino, record: DirectoryTimes): void {
+    const before = this.directoryTimes(ino);
+    if (before === undefined) {
+      this.#put(directoryTimesKey(ino), encodeDirectoryTimes({ ...record, seq: this.seq }));
+      return;
+    }
+    // As a difference it commutes with what other operations in the directory do, whichever is shipped first.
+    const { mtime, ctime } = record;
+    this.#touch({ op: "touch", ino, mtime, ctime, nlinkDelta: record.nlink - before.nlink, seq: this.seq });
+  }
+
+  deleteDirectoryTimes(ino: Ino): void {
+    this.#delete(directoryTimesKey(ino));
+  }
+
+  putDentry(parent: Ino, name: Name, record: DentryRecord): void {
+    this.#put(dentryKey(parent, name), encodeDentry(record));
+  }
+
+  deleteDentry(parent: Ino, name: Name): void {
+    this.#delete(dentryKey(parent, name));
+  }
+
+  putXattr(ino: Ino, name: Name, value: Uint8Array): void {
+    this.#put(xattrKey(ino, name), Buffer.from(value));
+  }
+
+  deleteXattr(ino: Ino, name: Name): void {
+    this.#delete(xattrKey(ino, name));
+  }
+
+  putContent(
+    ino: Ino,
+    content: { readonly sizeBytes: number; readonly mtime: Time },
+    chunks: readonly (ChunkHash | null)[] | undefined,
+  ): void {
+    const before = this.content(ino);
+    this.#contentBytes += content.sizeBytes - (before?.sizeBytes ?? 0);
+    const { sizeBytes, mtime } = content;
+    if (chunks === undefined) {
+      assert(before !== undefined, `inode ${ino} has no content whose times could change`);
+      this.#put(contentKey(ino), encodeContent({ ...before, sizeBytes, mtime }));
+      return;
+    }
+    const inline = chunks.length <= INLINE_CHUNKS_MAX;
+    const record = { sizeBytes, mtime, version: this.seq, chunks: inline ? chunks : undefined };
+    this.#put(contentKey(ino), encodeContent(record));
+    if (!inline) this.#putExtents(ino, chunks);
+    if (before !== undefined && before.chunks === undefined) {
+      this.#deleteExtents(ino, inline ? 0 : Math.ceil(chunks.length / EXTENT_GROUP_CHUNKS));
+    }
+  }
+
+  deleteContent(ino: Ino): void {
+    const key = contentKey(ino);
+    const before = this.#tx.get(key);
+    if (before === undefined) return;
+    const { sizeBytes, chunks } = decodeContent(before);
+    this.#contentBytes -= sizeBytes;
+    this.#delete(key);
+    if (chunks === undefined) this.#deleteExtents(ino, 0);
+  }
+
+  putChunk(hash: ChunkHash, record: ChunkRecord): void {
+    this.#put(chunkKey(hash), encodeChunkRecord(record));
+  }
+
+  addPack(record: PackRecord): PackNumber {
+    const number = this.#nextPack++;
+    this.#put(packKey(number), encodePackRecord(record));
+    return number;
+  }
+
+  putLocal(ino: Ino, file: LocalFile): void {
+    const key = localKey(ino);
+    const before = this.#tx.get(key);
+    const wasDirty = before !== undefined && isDirtyRecord(before);
+    const record = encodeLocalFile(file);
+    this.#tx.put(key, record);
+    if (file.dirty && !wasDirty) this.#tx.put(dirtyKey(ino), NOTHING);
+    if (!file.dirty && wasDirty) this.#tx.delete(dirtyKey(ino));
+    if (file.dirty || wasDirty) this.localChanges.push({ ino, record: file.dirty ? record : undefined });
+  }
+
+  deleteLocal(ino: Ino): void {
+    const key = localKey(ino);
+    const before = this.#tx.get(key);
+    if (before === undefined) return;
+    if (isDirtyRecord(before)) {
+      this.#tx.delete(dirtyKey(ino));
+      this.localChanges.push({ ino, record: undefined });
+    }
+    this.#tx.delete(key);
+  }
+
+  addGarbage(id: ContentId): void {
+    this.#tx.put(garbageKey(id), NOTHING);
+  }
+
+  removeGarbage(id: ContentId): void {
+    this.#tx.delete(garbageKey(id));
+  }
+
+  dependsOn(dependencies: OperationDependencies): void {
+    const { directories = [], removedDirectories = [], inodes = [], content } = this.dependencies;
+    const withContent = dependencies.content ?? content;
+    this.dependencies = {
+      directories: [...directories, ...(dependencies.directories ?? [])],
+      removedDirectories: [...removedDirectories, ...(dependencies.removedDirectories ?? [])],
+      inodes: [...inodes, ...(dependencies.inodes ?? [])],
+      ...(withContent !== undefined && { content: withContent }),
+    };
+  }
+
+  #touch(entry: Extract<LogEntry, { readonly op: "touch" }>): void {
+    const key = directoryTimesKey(entry.ino);
+    const before = this.#tx.get(key);
+    assert(before !== undefined, `directory ${entry.ino} has no times to touch`);
+    this.#tx.put(key, encodeDirectoryTimes(applyTouch(decodeDirectoryTimes(before), entry)));
+    this.entries.push(entry);
+  }
+
+  #putExtents(ino: Ino, chunks: readonly (ChunkHash | null)[]): void {
+    for (let group = 0; group * EXTENT_GROUP_CHUNKS < chunks.length; group++) {
+      const first = group * EXTENT_GROUP_CHUNKS;
+      const key = extentKey(ino, group);
+      const record = encodeExtent(chunks.slice(first, first + EXTENT_GROUP_CHUNKS));
+      const before = this.#tx.get(key);
+      // One changed chunk of a terabyte must not rewrite, and ship, the hashes of all others.
+      if (before === undefined || !record.equals(before)) this.#put(key, record);
+    }
+  }
+
+  #deleteExtents(ino: Ino, firstGroup: number): void {
+    const keys = Array.from(this.#tx.range(extentKey(ino, firstGroup), prefixEnd(extentPrefix(ino))), ([key]) => key);
+    for (const key of keys) this.#delete(key);
+  }
+
+  #put(key: Uint8Array, value: Uint8Array): void {
+    this.#tx.put(key, value);
+    this.entries.push({ op: "put", key, value });
+  }
+
+  #delete(key: Uint8Array): void {
+    this.#tx.delete(key);
+    this.entries.push({ op: "delete", key });
+  }
+}

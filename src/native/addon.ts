@@ -1,0 +1,172 @@
+/**
+ * What the native addon offers, as TypeScript sees it. This is the only description of that boundary:
+ * the C++ side asserts what is promised here, the TypeScript side checks its arguments before it calls.
+ *
+ * Two objects matter. A {@link ContentFile} is a local image of one file, with an optional block map that
+ * says which blocks are there; it answers reads and writes itself and parks those that touch absent
+ * blocks. A {@link FuseSession} speaks the FUSE protocol on one `/dev/fuse`; READ and WRITE requests on
+ * handles bound to a content file never reach JavaScript, everything else does.
+ */
+
+/** Outcome of a request handler: bytes of reply body, a negative errno, or one of these. */
+export const REPLY_LATER = -0x10000;
+/** The request has no reply (FORGET, BATCH_FORGET, INTERRUPT). */
+export const REPLY_NONE = -0x10001;
+
+export interface ContentFileOptions {
+  /** Open descriptor, O_RDWR or O_RDONLY. The content file owns and closes it. */
+  readonly fd: number;
+  /** Block size in bytes (the volume's chunk size). */
+  readonly blockSize: number;
+  /**
+   * Path of the block map, created when absent: two bits a block (present, dirty), memory-mapped and
+   * shared, so that it survives kill -9. Without it the file is complete and writes are not tracked.
+   */
+  readonly mapPath?: string;
+}
+
+/** Called on the event-loop thread. Blocks are indexes, `count` ≥ 1. */
+export interface ContentFileEvents {
+  /**
+   * A read or write waits for absent blocks: claim, fetch, fill (or fail) them. Fires once per request
+   * that parks.
+   */
+  onMiss(first: number, count: number): void;
+  /** A read reached the block given to {@link ContentFile.setTrigger}: time to fetch ahead. Fires once. */
+  onTrigger(block: number): void;
+}
+
+export interface ContentFile {
+  readonly fd: number;
+  /** True when there is no block map, or every block up to the size is present. */
+  readonly complete: boolean;
+  /**
+   * fstat of the descriptor into `out`: [size in bytes, 512-byte blocks, mtime s, mtime ns, ctime s, ctime ns].
+   * A memory operation for an open file; safe on the event loop.
+   */
+  stat(out: Float64Array): void;
+  /** Marks the absent, unclaimed blocks of the range as being fetched, and returns their indexes. */
+  claim(first: number, count: number): number[];
+  /** The claimed blocks are on disk: marks them present and wakes what waits for them. */
+  fill(first: number, count: number): void;
+  /** The claimed blocks cannot be had: absent again; what waits for them gets `errno` (positive). */
+  fail(first: number, count: number, errno: number): void;
+  /** True if the block is present. */
+  has(block: number): boolean;
+  setTrigger(block: number): void;
+  /**
+   * Indexes of the blocks written since the last successful publish; they count as being published until
+   * {@link endPublish}. Writes meanwhile make a block dirty again. Survives kill -9 as "dirty".
+   */
+  beginPublish(): number[];
+  endPublish(published: boolean): void;
+  /** Reads into `into`; resolves to the bytes read (short at the end of the file). Parks like a kernel read. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Writes all of `from`; parks like a kernel write. */
+  write(from: Uint8Array, position: number): Promise<number>;
+  /**
+   * ftruncate; blocks beyond the end are forgotten, new ones are present (holes) and dirty: what was cut off and grown
+   * again is not what was published.
+   */
+  truncate(size: number): Promise<void>;
+  /** fallocate(2) with `mode` as given; what a punched or zeroed range covers becomes present and dirty. */
+  fallocate(mode: number, offset: number, length: number): Promise<void>;
+  /** lseek(2) SEEK_DATA (3) or SEEK_HOLE (4); absent blocks count as data. */
+  seek(offset: number, whence: number): Promise<number>;
+  /** copy_file_range(2), or a read/write loop where that is not possible; both ranges are present. */
+  copyRange(from: ContentFile, fromOffset: number, offset: number, length: number): Promise<number>;
+  /**
+   * futimens(2): the modification time, to the nanosecond (seconds may be negative); the access time stays. A memory
+   * operation, like {@link stat}, which reports it from then on.
+   */
+  setMtime(seconds: number, nanoseconds: number): void;
+  /** fdatasync or fsync of the local file. */
+  sync(dataOnly: boolean): Promise<void>;
+  /** Closes when the last request in flight is done. Parked requests get EIO. */
+  close(): void;
+}
+
+export interface FuseSessionOptions {
+  /** Open, mounted `/dev/fuse` descriptor. The session owns and closes it. */
+  readonly fd: number;
+  /** Requests are handed to `onRequest` in this buffer, whole, from their fuse_in_header on. */
+  readonly request: Uint8Array;
+  /** Reply bodies (what follows the fuse_out_header) are taken from the start of this buffer. */
+  readonly reply: Uint8Array;
+  /** Ask the kernel for passthrough. It may still say no: see {@link NegotiatedSession}. */
+  readonly passthrough: boolean;
+  /** 1, or 2 when the cache directory is itself on a stacked filesystem (overlayfs). */
+  readonly maxStackDepth: number;
+  /** Native threads for reads and writes that may wait for the disk. */
+  readonly dataThreads: number;
+  /** How long to poll after the last request before sleeping, microseconds. */
+  readonly spinMicros: number;
+  readonly maxWriteBytes: number;
+  /** The mount is read-only or written by others: do not ask for what only an exclusive writer may have. */
+  readonly readOnly: boolean;
+}
+
+export interface NegotiatedSession {
+  readonly protocolMinor: number;
+  readonly maxWriteBytes: number;
+  readonly passthrough: boolean;
+  /** Why there is no passthrough; empty when there is. */
+  readonly passthroughReason: string;
+}
+
+export interface FuseSessionEvents {
+  onReady(negotiated: NegotiatedSession): void;
+  /**
+   * One request, `length` bytes in the request buffer. Returns the length of the reply body written to the
+   * reply buffer, a negative errno, {@link REPLY_LATER} (then {@link FuseSession.reply} is called once) or
+   * {@link REPLY_NONE}. Never INIT, DESTROY, READ or WRITE of bound handles. Must not throw.
+   */
+  onRequest(length: number): number;
+  /** A served write cleared set-user-ID bits (FUSE_WRITE_KILL_SUIDGID): clear them in the inode. */
+  onKillPrivileges(ino: number): void;
+  /** The session is over: unmounted, aborted, or a device error (`error` says which). Fires once. */
+  onEnd(error: string): void;
+}
+
+export interface FuseSession {
+  start(): void;
+  /** Answers a request deferred with REPLY_LATER. `unique` as in its header. ENOENT (interrupted) is ignored. */
+  reply(unique: number, error: number, body?: Uint8Array): void;
+  /** READ and WRITE on this handle are served natively from `file` until {@link unbind}. */
+  bind(handle: number, file: ContentFile): void;
+  unbind(handle: number): void;
+  /** Registers the file for passthrough. Returns a positive backing id, or a negative errno. */
+  openBacking(file: ContentFile): number;
+  closeBacking(backingId: number): void;
+  /** While closed, served writes wait (the cache is full). */
+  setWriteGate(open: boolean): void;
+  /** FUSE_NOTIFY_*: sent from a native thread, never blocks; ENOENT is ignored. */
+  invalidateInode(ino: number, offset: number, length: number): void;
+  invalidateEntry(parent: number, name: Uint8Array): void;
+  store(ino: number, offset: number, data: Uint8Array): void;
+  /** Counters since start, by FUSE opcode: [opcode, requests, opcode, requests, …]. Includes native ones. */
+  counters(): number[];
+  /** Stops reading requests and closes the device. Idempotent. */
+  stop(): void;
+}
+
+export interface Addon {
+  createContentFile(options: ContentFileOptions, events: ContentFileEvents): ContentFile;
+  createFuseSession(options: FuseSessionOptions, events: FuseSessionEvents): FuseSession;
+  /**
+   * Opens /dev/fuse and mounts it: mount(2) where the process may, else `fusermount3` (on a thread).
+   * `options` as in mount(8), comma separated. Resolves to the device descriptor.
+   */
+  mountFuse(mountpoint: string, options: string, source: string): Promise<number>;
+  /** umount2(2), or fusermount3 -u; `lazy` detaches at once. */
+  unmountFuse(mountpoint: string, lazy: boolean): Promise<void>;
+  /**
+   * Takes an exclusive lock on a file (open file description lock), created when absent. Returns a descriptor
+   * that holds it until closed, or -EAGAIN… when somebody else does.
+   */
+  lockFile(path: string): number;
+  /** FICLONE; negative errno where the filesystem cannot. */
+  reflink(fromFd: number, toFd: number): number;
+  /** Tries what `doctor` asks about: opens and releases only, changes nothing. */
+  probe(what: "passthrough" | "io_uring" | "o_direct" | "memlock", path: string): Promise<{ ok: boolean; detail: string }>;
+}

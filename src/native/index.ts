@@ -1,0 +1,45 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { UserError } from "../base/errors.js";
+import type { Addon } from "./addon.js";
+
+export type {
+  Addon,
+  ContentFile,
+  ContentFileEvents,
+  ContentFileOptions,
+  FuseSession,
+  FuseSessionEvents,
+  FuseSessionOptions,
+  NegotiatedSession,
+} from "./addon.js";
+export { REPLY_LATER, REPLY_NONE } from "./addon.js";
+
+/** Two folders above this file, whether it runs from dist/native/ or from src/native/. */
+const ADDON_PATH = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
+
+let loaded: Addon | undefined;
+
+/**
+ * The native addon, loaded at the first call.
+ * @throws UserError where it is not built, or built for another Node or machine: says what to run.
+ */
+export function loadAddon(): Addon {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Addon {
+  try {
+    return createRequire(import.meta.url)(ADDON_PATH) as Addon;
+  } catch (cause) {
+    const detail = cause instanceof Error ? (cause.message.split("\n", 1)[0] ?? "") : String(cause);
+    const missing = cause instanceof Error && "code" in cause && cause.code === "MODULE_NOT_FOUND";
+    throw new UserError(
+      missing
+        ? `the native addon is not built (${ADDON_PATH}): run "npm run build:native"`
+        : `the native addon does not load (${detail}): run "npm run build:native" to build it for this machine`,
+      cause,
+    );
+  }
+}

@@ -1,0 +1,14 @@
+export { TransferError, type TransferErrorKind } from "./errors.js";
+export type {
+  ChunkOutcome,
+  ChunkSource,
+  ChunkTarget,
+  HashedFile,
+  HashRequest,
+  PackedChunk,
+  Priority,
+  Transfer,
+  TransferCounters,
+  UploadedPack,
+} from "./transfer.js";
+export { type TransferOptions, WorkerTransfer } from "./worker-transfer.js";

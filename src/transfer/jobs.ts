@@ -1,0 +1,63 @@
+import type { MessagePort } from "node:worker_threads";
+import type { BackendConfig } from "../backend/index.js";
+import type { PackId } from "../base/index.js";
+import type { TransferFailure } from "./errors.js";
+import type {
+  ChunkOutcome,
+  ChunkSource,
+  ChunkTarget,
+  HashedFile,
+  HashRequest,
+  TransferCounters,
+  UploadedPack,
+} from "./transfer.js";
+
+/** What every worker thread is started with. */
+export interface WorkerSetup {
+  readonly backend: BackendConfig;
+  /** Requests one thread has under way at once. */
+  readonly requestsMax: number;
+  /** How long a fetch keeps trying while the backend does not answer. */
+  readonly fetchDeadlineMs: number;
+}
+
+/** One task for a worker thread: names and numbers only, the bytes stay where they are. */
+export type Job =
+  | { readonly type: "hash"; readonly files: readonly HashRequest[] }
+  | { readonly type: "upload"; readonly sources: readonly ChunkSource[] }
+  | { readonly type: "fetch"; readonly pack: PackId; readonly targets: readonly ChunkTarget[] }
+  | {
+      readonly type: "window";
+      readonly pack: PackId;
+      readonly offset: number;
+      readonly length: number;
+      readonly path: string;
+    }
+  | { readonly type: "extract"; readonly path: string; readonly targets: readonly ChunkTarget[] };
+
+/** What each type of job answers. */
+export interface JobResults {
+  readonly hash: readonly HashedFile[];
+  readonly upload: UploadedPack;
+  readonly fetch: readonly ChunkOutcome[];
+  readonly window: undefined;
+  readonly extract: readonly ChunkOutcome[];
+}
+export type JobType = Job["type"];
+export type JobOf<T extends JobType> = Extract<Job, { readonly type: T }>;
+
+/** What is handed to the pool. The port takes an abort one way and counters the other, while the job runs. */
+export interface JobMessage {
+  readonly job: Job;
+  readonly port: MessagePort;
+}
+
+/** Sent by the main thread over the port: give up. */
+export const ABORT_MESSAGE = "abort";
+
+/** Traffic since the thread last told, so that sums over threads and messages are right. */
+export type CountersDelta = TransferCounters;
+
+export type JobReply =
+  | { readonly ok: true; readonly result: JobResults[JobType]; readonly counters: CountersDelta }
+  | { readonly ok: false; readonly failure: TransferFailure; readonly counters: CountersDelta | undefined };

@@ -1,0 +1,177 @@
+import { setMaxListeners } from "node:events";
+import { availableParallelism } from "node:os";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import { Piscina } from "piscina";
+import { addCounters, type BackendConfig, createCounters } from "../backend/index.js";
+import type { PackId } from "../base/index.js";
+import { TransferError } from "./errors.js";
+import {
+  ABORT_MESSAGE,
+  type CountersDelta,
+  type JobMessage,
+  type JobOf,
+  type JobReply,
+  type JobResults,
+  type JobType,
+  type WorkerSetup,
+} from "./jobs.js";
+import { type Lane, Scheduler } from "./scheduler.js";
+import type {
+  ChunkOutcome,
+  ChunkSource,
+  ChunkTarget,
+  HashedFile,
+  HashRequest,
+  Priority,
+  Transfer,
+  TransferCounters,
+  UploadedPack,
+} from "./transfer.js";
+import { workerFile } from "./worker-file.js";
+
+export interface TransferOptions {
+  readonly backend: BackendConfig;
+  /** Default: one per processor, at most four: beyond that the network or the disk is the limit. */
+  readonly threads?: number;
+  /** How long a fetch keeps trying while the backend does not answer; then its reader gets an error. */
+  readonly fetchDeadlineMs?: number;
+  /** How long {@link Transfer.close} lets jobs under way end by themselves. */
+  readonly closeGraceMs?: number;
+  /** Compiled worker entry, when it is not the one beside this file or in `dist/`. */
+  readonly workerFile?: string;
+}
+
+const THREADS_MAX_DEFAULT = 4;
+/** A training job survives a pause of minutes; an EIO ends it. */
+const FETCH_DEADLINE_MS_DEFAULT = 5 * 60_000;
+const CLOSE_GRACE_MS_DEFAULT = 5_000;
+/** Most of a job's time is the network's, so a thread takes several. */
+const FETCHES_PER_THREAD = 6;
+/** A pack being uploaded is up to 64 MiB of memory. */
+const UPLOADS_PER_THREAD = 3;
+const REQUESTS_PER_THREAD = 16;
+
+/** {@link Transfer} on a piscina pool. The main thread handles names and numbers; bytes stay in the workers. */
+export class WorkerTransfer implements Transfer {
+  readonly counters: TransferCounters = { ...createCounters(), lastError: undefined };
+  readonly #pool: Piscina<JobMessage, JobReply>;
+  readonly #scheduler: Scheduler;
+  readonly #closeGraceMs: number;
+  readonly #ports = new Set<MessagePort>();
+
+  constructor(options: TransferOptions) {
+    const threads = options.threads ?? Math.min(Math.max(availableParallelism(), 1), THREADS_MAX_DEFAULT);
+    const setup: WorkerSetup = {
+      backend: options.backend,
+      requestsMax: REQUESTS_PER_THREAD,
+      fetchDeadlineMs: options.fetchDeadlineMs ?? FETCH_DEADLINE_MS_DEFAULT,
+    };
+    this.#closeGraceMs = options.closeGraceMs ?? CLOSE_GRACE_MS_DEFAULT;
+    this.#scheduler = new Scheduler({ in: threads * FETCHES_PER_THREAD, out: threads * UPLOADS_PER_THREAD });
+    this.#pool = new Piscina<JobMessage, JobReply>({
+      filename: options.workerFile ?? workerFile(),
+      workerData: setup,
+      minThreads: threads,
+      maxThreads: threads,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      concurrentTasksPerWorker: FETCHES_PER_THREAD + UPLOADS_PER_THREAD,
+      // An idle thread that sleeps in Atomics.wait would not notice that the server has closed its connections.
+      atomics: "disabled",
+      recordTiming: false,
+    });
+    // Without a listener a thread that dies between two jobs would end the process; the pool starts another one.
+    this.#pool.on("error", (error: unknown) => {
+      this.counters.lastError = `a transfer thread died: ${error instanceof Error ? error.message : String(error)}`;
+    });
+  }
+
+  hashFiles(files: readonly HashRequest[], priority: Priority): Promise<readonly HashedFile[]> {
+    return this.#run("out", priority, undefined, { type: "hash", files });
+  }
+
+  uploadPack(sources: readonly ChunkSource[], priority: Priority, signal?: AbortSignal): Promise<UploadedPack> {
+    return this.#run("out", priority, signal, { type: "upload", sources });
+  }
+
+  fetchChunks(
+    pack: PackId,
+    targets: readonly ChunkTarget[],
+    priority: Priority,
+    signal?: AbortSignal,
+  ): Promise<readonly ChunkOutcome[]> {
+    return this.#run("in", priority, signal, { type: "fetch", pack, targets });
+  }
+
+  async fetchWindow(
+    pack: PackId,
+    offset: number,
+    length: number,
+    mirrorPath: string,
+    priority: Priority,
+  ): Promise<void> {
+    await this.#run("in", priority, undefined, { type: "window", pack, offset, length, path: mirrorPath });
+  }
+
+  extractChunks(
+    mirrorPath: string,
+    targets: readonly ChunkTarget[],
+    priority: Priority,
+  ): Promise<readonly ChunkOutcome[]> {
+    return this.#run("in", priority, undefined, { type: "extract", path: mirrorPath, targets });
+  }
+
+  /** Jobs that wait fail; those under way get the grace period, then they are aborted. */
+  async close(): Promise<void> {
+    const ended = this.#scheduler.close();
+    const grace = setTimeout(() => this.#abortAll(), this.#closeGraceMs);
+    await ended;
+    clearTimeout(grace);
+    await this.#pool.destroy();
+  }
+
+  #abortAll(): void {
+    for (const port of this.#ports) port.postMessage(ABORT_MESSAGE);
+  }
+
+  #run<T extends JobType>(
+    lane: Lane,
+    priority: Priority,
+    signal: AbortSignal | undefined,
+    job: JobOf<T>,
+  ): Promise<JobResults[T]> {
+    // One signal may end any number of jobs; Node warns of more than ten listeners, which would be a leak elsewhere.
+    if (signal !== undefined) setMaxListeners(0, signal);
+    return this.#scheduler.run(lane, priority, signal, () => this.#perform(job, signal));
+  }
+
+  async #perform<T extends JobType>(job: JobOf<T>, signal: AbortSignal | undefined): Promise<JobResults[T]> {
+    const { port1: port, port2 } = new MessageChannel();
+    const abort = (): void => port.postMessage(ABORT_MESSAGE);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#ports.add(port);
+    port.on("message", (delta: CountersDelta) => this.#count(delta));
+    // The job keeps the process alive while it runs; a port that waits for news need not.
+    port.unref();
+    try {
+      const reply = await this.#pool.run({ job, port: port2 }, { transferList: [port2] });
+      if (reply.counters !== undefined) this.#count(reply.counters);
+      if (reply.ok) return reply.result as JobResults[T];
+      const { kind, message, retryable } = reply.failure;
+      throw new TransferError(kind, message, { retryable });
+    } catch (error) {
+      if (error instanceof TransferError) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      throw new TransferError("worker", `a transfer thread failed: ${message}`, { retryable: true, cause: error });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      this.#ports.delete(port);
+      port.close();
+    }
+  }
+
+  #count(delta: CountersDelta): void {
+    const { lastError, ...counters } = delta;
+    addCounters(this.counters, counters);
+    if (lastError !== undefined) this.counters.lastError = lastError;
+  }
+}

@@ -1,0 +1,77 @@
+import {
+  createCounters,
+  createObjectStore,
+  type ObjectStore,
+  type RequestOptions,
+  type StoreCounters,
+  withLimit,
+  withMeter,
+  withRetry,
+} from "../../backend/index.js";
+import { loadCompressor } from "../../format/index.js";
+import type { CountersDelta, WorkerSetup } from "../jobs.js";
+
+/** An attempt that takes longer than this is dead, not slow: a pack in 10 min is 1 Mbit/s. */
+const PUT_TIMEOUT_MS = 600_000;
+const GET_TIMEOUT_MS = 120_000;
+
+type Request<T> = (store: ObjectStore, options: RequestOptions) => Promise<T>;
+
+/** What the jobs of one worker thread share: the backend, opened once, and what has been asked of it. */
+export class WorkerContext {
+  readonly url: string;
+  readonly #fetchStore: ObjectStore;
+  readonly #putStore: ObjectStore;
+  // Invariant: what was counted and not yet taken by takeCounters().
+  readonly #counters: StoreCounters;
+  #lastError: string | undefined;
+  readonly #retryListeners = new Set<() => void>();
+
+  static async open(setup: WorkerSetup): Promise<WorkerContext> {
+    const [store] = await Promise.all([createObjectStore(setup.backend), loadCompressor()]);
+    return new WorkerContext(store, setup);
+  }
+
+  private constructor(store: ObjectStore, setup: WorkerSetup) {
+    const counters = createCounters();
+    const limited = withLimit(withMeter(store, counters), setup.requestsMax);
+    const onRetry = ({ error }: { readonly error: Error }): void => {
+      counters.retries++;
+      this.#lastError = error.message;
+      for (const listener of this.#retryListeners) listener();
+    };
+    this.url = store.url;
+    this.#counters = counters;
+    this.#fetchStore = withRetry(limited, {
+      deadlineMs: setup.fetchDeadlineMs,
+      attemptTimeoutMs: Math.min(GET_TIMEOUT_MS, setup.fetchDeadlineMs),
+      onRetry,
+    });
+    // No limit: giving up would lose what only this machine has.
+    this.#putStore = withRetry(limited, { attemptTimeoutMs: PUT_TIMEOUT_MS, onRetry });
+  }
+
+  /** Asks the backend for something a reader waits for: retried until the deadline. */
+  fetching<T>(signal: AbortSignal, request: Request<T>): Promise<T> {
+    return request(this.#fetchStore, { signal });
+  }
+
+  /** Gives the backend something: retried for ever. */
+  storing<T>(signal: AbortSignal, request: Request<T>): Promise<T> {
+    return request(this.#putStore, { signal });
+  }
+
+  /** Hears of every attempt that failed and is made again. Returns what ends that. */
+  onRetry(listener: () => void): () => void {
+    this.#retryListeners.add(listener);
+    return () => this.#retryListeners.delete(listener);
+  }
+
+  /** Counters since the last call; the caller passes them on. */
+  takeCounters(): CountersDelta {
+    const taken = { ...this.#counters, lastError: this.#lastError };
+    Object.assign(this.#counters, createCounters());
+    this.#lastError = undefined;
+    return taken;
+  }
+}

@@ -1,0 +1,30 @@
+import { describe, expect, test } from "vitest";
+import { cacheLimits } from "../../../src/config/index.js";
+
+const GIB = 1024 ** 3;
+const cacheDir = "/cache";
+
+describe("cache limits", () => {
+  test("leave a tenth of a small disk free, and 10 GiB of a large one", () => {
+    const small = { totalBytes: 50 * GIB, availableBytes: 40 * GIB, cachedBytes: 0 };
+    expect(cacheLimits({ cacheDir }, small)).toEqual({ limitBytes: 35 * GIB, freeSpaceBytes: 5 * GIB });
+    const large = { totalBytes: 7000 * GIB, availableBytes: 7000 * GIB, cachedBytes: 0 };
+    expect(cacheLimits({ cacheDir }, large)).toEqual({ limitBytes: 6990 * GIB, freeSpaceBytes: 10 * GIB });
+  });
+
+  test("count what is cached already as room, so that a full cache can be mounted again", () => {
+    const full = { totalBytes: 50 * GIB, availableBytes: 5 * GIB, cachedBytes: 35 * GIB };
+    expect(cacheLimits({ cacheDir }, full).limitBytes).toBe(35 * GIB);
+  });
+
+  test("are what was asked for", () => {
+    const space = { totalBytes: 50 * GIB, availableBytes: 40 * GIB, cachedBytes: 0 };
+    const options = { cacheDir, cacheSizeBytes: 3 * GIB, freeSpaceBytes: 0 };
+    expect(cacheLimits(options, space)).toEqual({ limitBytes: 3 * GIB, freeSpaceBytes: 0 });
+  });
+
+  test("refuse a disk without room", () => {
+    const space = { totalBytes: 50 * GIB, availableBytes: 5 * GIB, cachedBytes: 0 };
+    expect(() => cacheLimits({ cacheDir }, space)).toThrow(/cache directory \/cache has 5 GiB free.*5 GiB stay free/);
+  });
+});
