@@ -20,7 +20,6 @@
         "native/fuse/mount.cc",
         "native/fuse/negotiate.cc",
         "native/fuse/notifier.cc",
-        "native/fuse/pipe.cc",
         "native/fuse/probe.cc",
         "native/fuse/session.cc",
         "native/fuse/thread.cc",

@@ -1,18 +1,26 @@
-// The addon with the least JavaScript above it: one file, served. Counterpart of bare-loop.c.
+// The addon with the least JavaScript above it: one file, served. Counterpart of bare-loop.c, and what the tests of
+// process life and death run.
 //
-//   node minimal-session.mjs MOUNTPOINT FILE SPIN_MICROS    (dist/ must be built)
+//   node minimal-session.mjs MOUNTPOINT FILE SPIN_MICROS [MAP]
+//
+// Prints "ready" when it serves, and the reason when it ends. With a block map every write is tracked; absent blocks
+// stay absent.
 import { openSync } from "node:fs";
-import { loadAddon, REPLY_NONE } from "../../dist/native/index.js";
+import { createRequire } from "node:module";
 
-const [mountpoint, path, spin] = process.argv.slice(2);
+const [mountpoint, path, spin, mapPath] = process.argv.slice(2);
 const FILE_INO = 2;
-const addon = loadAddon();
+const REPLY_NONE = -0x10001;
+const addon = createRequire(import.meta.url)("../../build/Release/podfs.node");
 const request = new Uint8Array((1 << 20) + 4096);
 const reply = new Uint8Array((1 << 20) + 4096);
 const input = new DataView(request.buffer);
 const output = new DataView(reply.buffer);
 const stat = new Float64Array(6);
-const content = addon.createContentFile({ fd: openSync(path, "r+"), blockSize: 1 << 20 }, {});
+const content = addon.createContentFile(
+  { fd: openSync(path, "r+"), blockSize: 1 << 20, ...(mapPath ? { mapPath } : {}) },
+  { onMiss() {}, onTrigger() {} },
+);
 let nextHandle = 1;
 
 function writeAttr(at, ino) {
@@ -74,6 +82,11 @@ const session = addon.createFuseSession(
     maxWriteBytes: 1 << 20,
     readOnly: false,
   },
-  { onRequest, onReady() {}, onKillPrivileges() {}, onEnd() {} },
+  {
+    onRequest,
+    onReady: () => console.log("ready"),
+    onKillPrivileges() {},
+    onEnd: (error) => console.log(`ended: ${error}`),
+  },
 );
 session.start();

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -56,8 +57,7 @@ void ReadBootId(uint8_t out[16]) {
 
 }  // namespace
 
-int BlockMap::Open(const std::string& path, uint32_t block_size, uint64_t block_count,
-                   std::unique_ptr<BlockMap>* out) {
+int BlockMap::Open(const std::string& path, uint32_t block_size, uint64_t block_count, std::unique_ptr<BlockMap>* out) {
   static_assert(sizeof(Header) == kHeaderBytes);
   std::unique_ptr<BlockMap> map(new BlockMap());
   map->fd_.reset(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -91,8 +91,8 @@ int BlockMap::Load(uint32_t block_size, uint64_t block_count, bool* fresh) {
     created->block_size = block_size;
     created->block_count = block_count;
     ReadBootId(created->boot_id);
-    // Last, and in program order: what the magic vouches for is there before it.
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    // Last, in program order, which is what a killed process leaves: what the magic vouches for is there before it.
+    std::atomic_signal_fence(std::memory_order_release);
     memcpy(created->magic, kMagic, sizeof(kMagic));
     count_ = block_count;
     return 0;
@@ -157,9 +157,8 @@ int BlockMap::Reserve(uint64_t count) {
   // Allocated now: a write into a hole of a mapped file on a full disk would be a SIGBUS later.
   const int error = posix_fallocate(fd_.get(), 0, static_cast<off_t>(bytes));
   if (error != 0) return -error;
-  void* const mapping =
-      mapping_ == nullptr ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
-                          : mremap(mapping_, mapped_bytes_, bytes, MREMAP_MAYMOVE);
+  void* const mapping = mapping_ == nullptr ? mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0)
+                                            : mremap(mapping_, mapped_bytes_, bytes, MREMAP_MAYMOVE);
   if (mapping == MAP_FAILED) return -errno;
   mapping_ = static_cast<uint8_t*>(mapping);
   mapped_bytes_ = bytes;
@@ -177,7 +176,7 @@ int BlockMap::Grow(uint64_t count) {
     Set(block, kPresent | kDirty);
   }
   // After the bits: a count that is too small only makes blocks dirty at the next start.
-  __atomic_thread_fence(__ATOMIC_RELEASE);
+  std::atomic_signal_fence(std::memory_order_release);
   header()->block_count = count;
   return 0;
 }

@@ -10,8 +10,8 @@
 
 namespace podfs {
 
-int ContentFile::Open(UniqueFd fd, uint32_t block_size, const std::string& map_path,
-                      std::shared_ptr<Listener> listener, std::shared_ptr<ContentFile>* out) {
+int ContentFile::Open(UniqueFd fd, uint32_t block_size, const std::string& map_path, std::shared_ptr<Listener> listener,
+                      std::shared_ptr<ContentFile>* out) {
   assert(block_size > 0);
   std::shared_ptr<ContentFile> file(new ContentFile(std::move(fd), block_size, std::move(listener)));
   struct stat status;

@@ -139,14 +139,14 @@ class ContentFile {
   std::atomic<bool> closed_{false};  // Written under mutex_.
 
   std::mutex mutex_;
-  std::unique_ptr<BlockMap> map_;       // Set at Open; what it points to is GUARDED BY mutex_.
-  std::vector<bool> claimed_;           // GUARDED BY mutex_; may be shorter than the map.
-  bool resizing_ = false;               // GUARDED BY mutex_: writes and other resizes wait.
-  uint64_t resizing_to_ = 0;            // GUARDED BY mutex_: blocks from here on cannot be claimed meanwhile.
-  bool publishing_ = false;             // GUARDED BY mutex_
-  std::vector<bool> being_published_;   // GUARDED BY mutex_
-  std::vector<bool> dirtied_again_;     // GUARDED BY mutex_: since BeginPublish.
-  std::vector<Parked> parked_;          // GUARDED BY mutex_
+  std::unique_ptr<BlockMap> map_;      // Set at Open; what it points to is GUARDED BY mutex_.
+  std::vector<bool> claimed_;          // GUARDED BY mutex_; may be shorter than the map.
+  bool resizing_ = false;              // GUARDED BY mutex_: writes and other resizes wait.
+  uint64_t resizing_to_ = 0;           // GUARDED BY mutex_: blocks from here on cannot be claimed meanwhile.
+  bool publishing_ = false;            // GUARDED BY mutex_
+  std::vector<bool> being_published_;  // GUARDED BY mutex_
+  std::vector<bool> dirtied_again_;    // GUARDED BY mutex_: since BeginPublish.
+  std::vector<Parked> parked_;         // GUARDED BY mutex_
 };
 
 }  // namespace podfs

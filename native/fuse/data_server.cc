@@ -12,10 +12,8 @@
 
 namespace podfs {
 
-Lane::Lane(size_t request_bytes_max) : bytes(request_bytes_max), buffer(new char[request_bytes_max]) {}
-
-bool DataServer::TryInline(const DataRequest& request, char* buffer) {
-  if (request.is_write || request.size > kInlineBytesMax) return false;
+bool DataServer::TryInline(const DataRequest& request, char* buffer, size_t bytes_max) {
+  if (request.is_write || request.size > bytes_max) return false;
   if (request.file->TryRead(request.offset, request.size) != ContentFile::Access::kGranted) return false;
   iovec into = {buffer, request.size};
   const ssize_t got = preadv2(request.file->fd(), &into, 1, static_cast<off_t>(request.offset), RWF_NOWAIT);
@@ -32,7 +30,7 @@ bool DataServer::TryInline(const DataRequest& request, char* buffer) {
 
 void DataServer::Serve(DataRequest request, Lane* lane) {
   if (request.is_write) {
-    ServeWrite(std::move(request), lane);
+    ServeWrite(std::move(request));
   } else {
     ServeRead(std::move(request), lane);
   }
@@ -52,47 +50,31 @@ void DataServer::ServeRead(DataRequest request, Lane* lane) {
       case ContentFile::Access::kClosed:
         return Finish(request, -EIO, nullptr, 0);
       case ContentFile::Access::kBlocked:
-        if (ParkUntil(Need::Kind::kPresent, &request, lane)) return;
+        if (ParkUntil(Need::Kind::kPresent, &request)) return;
     }
   }
 }
 
 void DataServer::AnswerRead(const DataRequest& request, Lane* lane) {
-  if (request.size >= kSpliceReadBytes && lane->pipe.valid()) {
-    struct stat status;
-    const bool whole = fstat(request.file->fd(), &status) == 0 &&
-                       request.offset + request.size <= static_cast<uint64_t>(status.st_size);
-    if (whole) {
-      const OutHeader header = {static_cast<uint32_t>(sizeof(OutHeader)) + request.size, 0, request.unique};
-      in_flight_.Remove(request.unique);
-      const int sent = lane->pipe.SendFile(&header, sizeof(header), request.file->fd(), request.offset, request.size,
-                                           device_->fd());
-      if (sent != -EAGAIN) return;
-    }
-  }
   const uint64_t length = std::min<uint64_t>(request.size, lane->bytes);
   const int64_t got = ReadFully(request.file->fd(), lane->buffer.get(), length, request.offset);
   if (got < 0) return Finish(request, static_cast<int>(got), nullptr, 0);
   Finish(request, 0, lane->buffer.get(), static_cast<size_t>(got));
 }
 
-void DataServer::ServeWrite(DataRequest request, Lane* lane) {
+void DataServer::ServeWrite(DataRequest request) {
   for (;;) {
-    if (!gate_open_.load(std::memory_order_acquire) && WaitsAtGate(&request, lane)) return;
+    if (!gate_open_.load(std::memory_order_acquire) && WaitsAtGate(&request)) return;
     WriteGrant grant;
     const int status = request.file->BeginWrite(request.offset, request.size, &grant);
     if (status == -EAGAIN) {
-      if (ParkUntil(Need::Kind::kWrite, &request, lane)) return;
+      if (ParkUntil(Need::Kind::kWrite, &request)) return;
       continue;
     }
     int64_t written = status;
     if (status == 0) {
-      written = request.in_pipe
-                    ? lane->pipe.MoveToFile(request.file->fd(), request.offset, request.size)
-                    : WriteFully(request.file->fd(), request.payload, request.size, request.offset);
+      written = WriteFully(request.file->fd(), request.payload, request.size, request.offset);
       request.file->EndWrite(grant, written > 0 ? static_cast<uint64_t>(written) : 0);
-    } else if (request.in_pipe) {
-      lane->pipe.Discard();
     }
     if (written < 0) return Finish(request, static_cast<int>(written), nullptr, 0);
     // Before the reply: whoever asks for the mode after the write must see it changed.
@@ -102,23 +84,15 @@ void DataServer::ServeWrite(DataRequest request, Lane* lane) {
   }
 }
 
-bool DataServer::OwnPayload(DataRequest* request, Lane* lane) {
-  if (!request->is_write || request->owned != nullptr) return true;
+void DataServer::OwnPayload(DataRequest* request) {
+  if (!request->is_write || request->owned != nullptr) return;
   request->owned.reset(new char[request->size]);
-  bool whole = true;
-  if (request->in_pipe) {
-    whole = lane->pipe.Copy(request->owned.get(), request->size);
-  } else {
-    memcpy(request->owned.get(), request->payload, request->size);
-  }
-  request->in_pipe = false;
+  memcpy(request->owned.get(), request->payload, request->size);
   request->payload = request->owned.get();
-  if (!whole) Finish(*request, -EIO, nullptr, 0);
-  return whole;
 }
 
-bool DataServer::ParkUntil(Need::Kind kind, DataRequest* request, Lane* lane) {
-  if (!OwnPayload(request, lane)) return true;
+bool DataServer::ParkUntil(Need::Kind kind, DataRequest* request) {
+  OwnPayload(request);
   const uint64_t unique = request->unique;
   const std::shared_ptr<ContentFile> file = request->file;
   const Need need = {kind, request->offset, request->size};
@@ -142,8 +116,8 @@ void DataServer::Resume(DataRequest request, int error) {
   hooks_.resume(std::move(request));
 }
 
-bool DataServer::WaitsAtGate(DataRequest* request, Lane* lane) {
-  if (!OwnPayload(request, lane)) return true;
+bool DataServer::WaitsAtGate(DataRequest* request) {
+  OwnPayload(request);
   const std::lock_guard lock(gate_mutex_);
   if (gate_open_.load(std::memory_order_acquire)) return false;
   at_gate_.push_back(std::move(*request));

@@ -12,7 +12,6 @@
 #include "fuse/content_file.h"
 #include "fuse/device.h"
 #include "fuse/in_flight.h"
-#include "fuse/pipe.h"
 
 namespace podfs {
 
@@ -24,26 +23,20 @@ struct DataRequest {
   uint64_t offset = 0;
   uint32_t size = 0;
   uint32_t write_flags = 0;
-  // Of a write: in the lane's pipe, or `payload`, which `owned` holds or somebody's buffer lends.
-  bool in_pipe = false;
+  // Of a write: `owned` holds it, or somebody's buffer lends it.
   const char* payload = nullptr;
   std::unique_ptr<char[]> owned;
 };
 
-// What takes longer than handing it over. From here on a write goes through a pipe.
-inline constexpr uint32_t kLargeBytes = 128 * 1024;
-// From here on a pipe beats copying a read (bench/native: 1 MiB by 10 to 20 %; 128 KiB are 5 % slower).
-inline constexpr uint32_t kSpliceReadBytes = 256 * 1024;
 // What the event-loop thread copies itself.
 inline constexpr uint32_t kInlineBytesMax = 64 * 1024;
 
-// What one thread serves with.
+// What one thread reads requests into, and answers reads from: room for the largest of both.
 struct Lane {
-  explicit Lane(size_t request_bytes_max);
+  explicit Lane(size_t request_bytes_max) : bytes(request_bytes_max), buffer(new char[request_bytes_max]) {}
 
   const size_t bytes;
   const std::unique_ptr<char[]> buffer;
-  Pipe pipe;
 };
 
 // Thread-safe. Held by shared_ptr: what is parked in a content file refers to it weakly.
@@ -56,8 +49,8 @@ class DataServer : public std::enable_shared_from_this<DataServer> {
   };
   DataServer(Device* device, Hooks hooks) : device_(device), hooks_(std::move(hooks)) {}
 
-  // A small read whose bytes are in memory: answers it and returns true.
-  bool TryInline(const DataRequest& request, char* buffer);
+  // A read of up to `bytes_max` whose bytes are in memory: answers it and returns true.
+  bool TryInline(const DataRequest& request, char* buffer, size_t bytes_max);
   // The request is known to interrupts from here on; Serve follows.
   void Accept(const DataRequest& request) { in_flight_.Add(request.unique); }
   // May wait for the disk; answers, or parks.
@@ -70,22 +63,22 @@ class DataServer : public std::enable_shared_from_this<DataServer> {
 
  private:
   void ServeRead(DataRequest request, Lane* lane);
-  void ServeWrite(DataRequest request, Lane* lane);
+  void ServeWrite(DataRequest request);
   void AnswerRead(const DataRequest& request, Lane* lane);
   // Keeps the request with the file until `kind` is met. False, giving it back, if it can go on already.
   void Resume(DataRequest request, int error);
-  bool ParkUntil(Need::Kind kind, DataRequest* request, Lane* lane);
-  bool WaitsAtGate(DataRequest* request, Lane* lane);
+  bool ParkUntil(Need::Kind kind, DataRequest* request);
+  bool WaitsAtGate(DataRequest* request);
   void Finish(const DataRequest& request, int error, const void* body, size_t bytes);
-  // Takes the payload out of buffer or pipe, which are needed for the next request. False: answered with EIO.
-  bool OwnPayload(DataRequest* request, Lane* lane);
+  // Copies a payload out of the buffer, which the next request needs.
+  static void OwnPayload(DataRequest* request);
 
   Device* const device_;
   const Hooks hooks_;
   InFlight in_flight_;
   // Shared while a resumed request uses device and hooks, so that they stay until Abandon returns.
   std::shared_mutex abandon_mutex_;
-  bool abandoned_ = false;  // GUARDED BY abandon_mutex_
+  bool abandoned_ = false;             // GUARDED BY abandon_mutex_
   std::atomic<bool> gate_open_{true};  // Written under gate_mutex_.
   std::mutex gate_mutex_;
   std::vector<DataRequest> at_gate_;  // GUARDED BY gate_mutex_

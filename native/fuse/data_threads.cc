@@ -20,7 +20,8 @@ constexpr auto kStuckCheckInterval = std::chrono::milliseconds(2);
 // The loop gets the device back after so long without any request, or so many metadata requests in a row.
 constexpr int kQuietMillis = 5;
 constexpr uint32_t kForwardedMax = 32;
-constexpr uint32_t kPipeMissesMax = 16;
+// What takes longer than handing it over.
+constexpr uint32_t kLargeBytes = 128 * 1024;
 }  // namespace
 
 int DataThreads::Start(const Options& options) {
@@ -118,13 +119,14 @@ DataThreads::Next DataThreads::WaitForWork(uint32_t id, DataRequest* job) {
   return job->file != nullptr ? Next::kJob : Next::kLead;
 }
 
-void DataThreads::StopLeading(uint32_t id, bool keep_device) {
+bool DataThreads::StopLeading(uint32_t id, bool keep_device) {
   const std::lock_guard lock(mutex_);
-  if (!IsLeader(id)) return;
+  if (!IsLeader(id)) return false;
   busy_since_.store(0, std::memory_order_release);
   leader_.store(0, std::memory_order_release);
   has_device_ = keep_device;
   if (keep_device) work_.notify_one();
+  return true;
 }
 
 void DataThreads::Lead(uint32_t id, Lane* lane) {
@@ -133,13 +135,12 @@ void DataThreads::Lead(uint32_t id, Lane* lane) {
   // The request was there already when the one before it was done.
   bool backlog = false;
   while (IsLeader(id) && !stopping_.load(std::memory_order_acquire)) {
-    bool in_pipe = false;
-    const int64_t bytes = ReadRequest(lane, &in_pipe);
+    const int64_t bytes = device_->Read(lane->buffer.get(), lane->bytes);
     if (bytes == -EAGAIN) {
       backlog = false;
       if (WaitForRequest(last_request_at)) continue;
-      StopLeading(id, false);
-      return router_->OnQuiet();
+      if (StopLeading(id, false)) router_->OnQuiet();
+      return;
     }
     if (bytes < static_cast<int64_t>(sizeof(InHeader))) {
       StopLeading(id, false);
@@ -151,19 +152,14 @@ void DataThreads::Lead(uint32_t id, Lane* lane) {
     DataRequest request;
     if (router_->Route(header, lane->buffer.get() + sizeof(header), &request)) {
       forwarded = 0;
-      request.in_pipe = in_pipe;
       ServeLed(id, std::move(request), backlog, lane);
       backlog = true;
       continue;
     }
-    if (in_pipe && !lane->pipe.Copy(lane->buffer.get() + kWriteHeaderBytes, header.len - kWriteHeaderBytes)) {
-      device_->Reply(header.unique, -EIO, nullptr, 0);
-      continue;
-    }
     router_->Forward(lane->buffer.get(), static_cast<size_t>(bytes));
     if (++forwarded < kForwardedMax) continue;
-    StopLeading(id, false);
-    return router_->OnQuiet();
+    if (StopLeading(id, false)) router_->OnQuiet();
+    return;
   }
 }
 
@@ -173,53 +169,14 @@ bool DataThreads::WaitForRequest(uint64_t last_request_at) {
   return poll(fds, 2, kQuietMillis) != 0;
 }
 
-int64_t DataThreads::ReadRequest(Lane* lane, bool* in_pipe) {
-  if (use_pipes_.load(std::memory_order_relaxed)) {
-    OpenPipe(lane);
-    if (lane->pipe.valid()) return ReadThroughPipe(lane, in_pipe);
-  }
-  return device_->Read(lane->buffer.get(), lane->bytes);
-}
-
-int64_t DataThreads::ReadThroughPipe(Lane* lane, bool* in_pipe) {
-  const int64_t bytes = lane->pipe.Take(device_->fd(), lane->bytes);
-  if (bytes <= 0) return bytes;
-  const auto total = static_cast<size_t>(bytes);
-  const size_t fixed = std::min<size_t>(total, kWriteHeaderBytes);
-  if (!lane->pipe.Copy(lane->buffer.get(), fixed)) return -EIO;
-  InHeader header;
-  memcpy(&header, lane->buffer.get(), sizeof(header));
-  *in_pipe = header.opcode == kOpWrite && total - fixed >= kLargeBytes;
-  if (*in_pipe) {
-    pipe_misses_.store(0, std::memory_order_relaxed);
-    return bytes;
-  }
-  // A pipe costs a small request some microseconds: without large writes among them, back to reading.
-  if (pipe_misses_.fetch_add(1, std::memory_order_relaxed) > kPipeMissesMax) {
-    use_pipes_.store(false, std::memory_order_relaxed);
-  }
-  return lane->pipe.Copy(lane->buffer.get() + fixed, total - fixed) ? bytes : -EIO;
-}
-
-void DataThreads::OpenPipe(Lane* lane) {
-  if (lane->pipe.valid() || !pipes_possible_.load(std::memory_order_relaxed)) return;
-  if (lane->pipe.Open(lane->bytes) != 0) pipes_possible_.store(false, std::memory_order_relaxed);
-}
-
 void DataThreads::ServeLed(uint32_t id, DataRequest request, bool backlog, Lane* lane) {
-  if (!request.is_write && server_->TryInline(request, lane->buffer.get())) return;
+  // One stream alone is a third slower when its requests change threads (bench/native), so a large copy by itself stays
+  // here; several at once are for several cores.
+  const bool parallel = request.size >= kLargeBytes && backlog && options_.parallel_copies;
+  if (!request.is_write && !parallel && server_->TryInline(request, lane->buffer.get(), lane->bytes)) return;
   server_->Accept(request);
-  if (request.size >= kLargeBytes) {
-    OpenPipe(lane);
-    if (request.is_write && !request.in_pipe && lane->pipe.valid()) {
-      pipe_misses_.store(0, std::memory_order_relaxed);
-      use_pipes_.store(true, std::memory_order_relaxed);
-    }
-  }
-  // Bytes that are not in memory, or several large copies at once where there are cores for them. One stream alone
-  // is a third slower when its requests change threads (bench/native), so a large copy by itself stays here.
-  const bool large = request.size >= kLargeBytes;
-  if ((large && backlog && options_.parallel_copies) || (!large && !request.is_write)) {
+  // What is not in memory takes long.
+  if (parallel || !request.is_write) {
     StopLeading(id, true);
     return server_->Serve(std::move(request), lane);
   }

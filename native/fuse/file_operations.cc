@@ -123,8 +123,7 @@ std::optional<int64_t> ChangeRange(const std::shared_ptr<ContentFile>& file, uin
 
 Attempt WriteAttempt(std::shared_ptr<ContentFile> file, const char* buffer, uint64_t length, uint64_t offset) {
   return [file = std::move(file), buffer, length, offset](Wait* wait) {
-    return ChangeRange(file, offset, length, wait,
-                       [&] { return WriteFully(file->fd(), buffer, length, offset); });
+    return ChangeRange(file, offset, length, wait, [&] { return WriteFully(file->fd(), buffer, length, offset); });
   };
 }
 
@@ -173,9 +172,9 @@ Attempt FallocateAttempt(std::shared_ptr<ContentFile> file, int mode, uint64_t o
     const uint64_t end = keeps_size ? std::min(offset + length, static_cast<uint64_t>(size)) : offset + length;
     if (end <= offset) return allocate();
     return ChangeRange(file, offset, end - offset, wait, [&] {
-             const int64_t result = allocate();
-             return result == 0 ? static_cast<int64_t>(end - offset) : result;
-           });
+      const int64_t result = allocate();
+      return result == 0 ? static_cast<int64_t>(end - offset) : result;
+    });
   };
 }
 

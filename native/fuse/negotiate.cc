@@ -15,7 +15,6 @@ constexpr uint32_t kPageBytes = 4096;
 // The kernel's default, 12, would be the limit of parallel readahead: parked reads must not hold up others.
 constexpr uint16_t kMaxBackground = 128;
 constexpr uint16_t kCongestionThreshold = 96;
-constexpr uint32_t kReadaheadBytesMax = 1 << 20;
 
 // What every mount wants. Not asked for, and why:
 // - WRITEBACK_CACHE: excludes passthrough, and the daemon would not see what has been written.
@@ -24,10 +23,10 @@ constexpr uint32_t kReadaheadBytesMax = 1 << 20;
 // - NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT: opens decide about passthrough.
 // - POSIX_ACL, SECURITY_CTX: not stored.
 // - ASYNC_DIO: its direct reads wait where not even SIGKILL reaches them, and ours may wait for a backend.
+// - SPLICE_READ, SPLICE_WRITE, SPLICE_MOVE: data threads copy (data_threads.h says why).
 // - DONT_MASK: the kernel applies the caller's umask.
-constexpr uint64_t kWanted = kInitAsyncRead | kInitAtomicTruncate | kInitBigWrites | kInitSpliceWrite |
-                             kInitSpliceMove | kInitSpliceRead | kInitReaddirplus | kInitReaddirplusAuto |
-                             kInitParallelDirops | kInitMaxPages | kInitCacheSymlinks;
+constexpr uint64_t kWanted = kInitAsyncRead | kInitAtomicTruncate | kInitBigWrites | kInitReaddirplus |
+                             kInitReaddirplusAuto | kInitParallelDirops | kInitMaxPages | kInitCacheSymlinks;
 
 // An exclusive writer knows of every change, so cached pages stay until it says otherwise, and set-user-ID bits
 // are its business (no GETXATTR of security.capability before every write). A follower does not learn of a change
@@ -56,7 +55,8 @@ int NegotiateInit(const void* body, size_t body_bytes, const NegotiationOptions&
   if (!options.passthrough) {
     negotiated->passthrough_reason = "not asked for";
   } else if ((offered & kInitPassthrough) == 0) {
-    negotiated->passthrough_reason = "the kernel does not offer it (Linux 6.9 or newer with CONFIG_FUSE_PASSTHROUGH does)";
+    negotiated->passthrough_reason =
+        "the kernel does not offer it (Linux 6.9 or newer with CONFIG_FUSE_PASSTHROUGH does)";
   } else {
     flags |= kInitPassthrough | kInitExt;
     negotiated->passthrough = true;
@@ -67,7 +67,8 @@ int NegotiateInit(const void* body, size_t body_bytes, const NegotiationOptions&
   const uint32_t max_write = std::min(options.max_write_bytes / kPageBytes, pages) * kPageBytes;
   out->max_write = std::max(max_write, kPageBytes);
   out->max_pages = static_cast<uint16_t>(pages);
-  out->max_readahead = std::min(in.max_readahead, kReadaheadBytesMax);
+  // An upper limit: the kernel uses what the mount's readahead is set to (mount.cc), if that is less.
+  out->max_readahead = kReadaheadBytes;
   out->max_background = kMaxBackground;
   out->congestion_threshold = kCongestionThreshold;
   out->time_gran = 1;

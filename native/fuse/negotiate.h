@@ -9,6 +9,9 @@
 
 namespace podfs {
 
+// The largest request a read through the page cache makes.
+inline constexpr uint32_t kReadaheadBytes = 1 << 20;
+
 struct NegotiationOptions {
   bool passthrough = false;
   uint32_t max_stack_depth = 1;

@@ -46,8 +46,8 @@ ProbeResult NegotiatePassthrough(const Device& device, const std::string& path) 
   options.max_write_bytes = 4096;
   InitOut out;
   Negotiated negotiated;
-  const int status = NegotiateInit(buffer + sizeof(header), static_cast<size_t>(got) - sizeof(header), options, &out,
-                                   &negotiated);
+  const int status =
+      NegotiateInit(buffer + sizeof(header), static_cast<size_t>(got) - sizeof(header), options, &out, &negotiated);
   if (status != 0) return {false, "the kernel's FUSE protocol is too old"};
   device.Reply(header.unique, 0, &out, sizeof(out));
   TryPassthrough(device, &negotiated);

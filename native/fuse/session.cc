@@ -70,7 +70,7 @@ Session::Outcome Session::ServeNext(std::span<char> buffer, size_t* request_byte
 }
 
 Session::Outcome Session::ServeData(DataRequest request) {
-  if (server_->TryInline(request, inline_buffer_.get())) return Outcome::kServed;
+  if (server_->TryInline(request, inline_buffer_.get(), kInlineBytesMax)) return Outcome::kServed;
   if (request.is_write) {
     // The only payload this thread copies: the first one or few of a run of writes.
     request.owned.reset(new char[request.size]);

@@ -30,10 +30,10 @@ class WorkerPool {
   const size_t threads_max_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job> jobs_;          // GUARDED BY mutex_
-  std::deque<Thread> threads_;    // GUARDED BY mutex_ (a deque: a Thread cannot move)
-  size_t idle_ = 0;               // GUARDED BY mutex_
-  bool stopping_ = false;         // GUARDED BY mutex_
+  std::deque<Job> jobs_;        // GUARDED BY mutex_
+  std::deque<Thread> threads_;  // GUARDED BY mutex_ (a deque: a Thread cannot move)
+  size_t idle_ = 0;             // GUARDED BY mutex_
+  bool stopping_ = false;       // GUARDED BY mutex_
 };
 
 }  // namespace podfs

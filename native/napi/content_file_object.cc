@@ -59,29 +59,28 @@ class ContentFileObject::EventPoster final : public ContentFile::Listener {
 };
 
 Napi::Function ContentFileObject::Class(Napi::Env env) {
-  return DefineClass(
-      env, "ContentFile",
-      {
-          InstanceAccessor<&ContentFileObject::Fd>("fd"),
-          InstanceAccessor<&ContentFileObject::Complete>("complete"),
-          InstanceMethod<&ContentFileObject::Stat>("stat"),
-          InstanceMethod<&ContentFileObject::Claim>("claim"),
-          InstanceMethod<&ContentFileObject::Fill>("fill"),
-          InstanceMethod<&ContentFileObject::Fail>("fail"),
-          InstanceMethod<&ContentFileObject::Has>("has"),
-          InstanceMethod<&ContentFileObject::SetTrigger>("setTrigger"),
-          InstanceMethod<&ContentFileObject::BeginPublish>("beginPublish"),
-          InstanceMethod<&ContentFileObject::EndPublish>("endPublish"),
-          InstanceMethod<&ContentFileObject::Read>("read"),
-          InstanceMethod<&ContentFileObject::Write>("write"),
-          InstanceMethod<&ContentFileObject::Truncate>("truncate"),
-          InstanceMethod<&ContentFileObject::Fallocate>("fallocate"),
-          InstanceMethod<&ContentFileObject::Seek>("seek"),
-          InstanceMethod<&ContentFileObject::CopyRange>("copyRange"),
-          InstanceMethod<&ContentFileObject::SetMtime>("setMtime"),
-          InstanceMethod<&ContentFileObject::Sync>("sync"),
-          InstanceMethod<&ContentFileObject::Close>("close"),
-      });
+  return DefineClass(env, "ContentFile",
+                     {
+                         InstanceAccessor<&ContentFileObject::Fd>("fd"),
+                         InstanceAccessor<&ContentFileObject::Complete>("complete"),
+                         InstanceMethod<&ContentFileObject::Stat>("stat"),
+                         InstanceMethod<&ContentFileObject::Claim>("claim"),
+                         InstanceMethod<&ContentFileObject::Fill>("fill"),
+                         InstanceMethod<&ContentFileObject::Fail>("fail"),
+                         InstanceMethod<&ContentFileObject::Has>("has"),
+                         InstanceMethod<&ContentFileObject::SetTrigger>("setTrigger"),
+                         InstanceMethod<&ContentFileObject::BeginPublish>("beginPublish"),
+                         InstanceMethod<&ContentFileObject::EndPublish>("endPublish"),
+                         InstanceMethod<&ContentFileObject::Read>("read"),
+                         InstanceMethod<&ContentFileObject::Write>("write"),
+                         InstanceMethod<&ContentFileObject::Truncate>("truncate"),
+                         InstanceMethod<&ContentFileObject::Fallocate>("fallocate"),
+                         InstanceMethod<&ContentFileObject::Seek>("seek"),
+                         InstanceMethod<&ContentFileObject::CopyRange>("copyRange"),
+                         InstanceMethod<&ContentFileObject::SetMtime>("setMtime"),
+                         InstanceMethod<&ContentFileObject::Sync>("sync"),
+                         InstanceMethod<&ContentFileObject::Close>("close"),
+                     });
 }
 
 ContentFileObject::ContentFileObject(const Napi::CallbackInfo& info)
@@ -224,16 +223,17 @@ Napi::Value ContentFileObject::Run(Attempt attempt, const char* what, bool count
     }
   };
   return environment->Run(keep_alive, settle, [&](Environment::Finish finish) {
-    RunOperation(environment->pool(), std::move(attempt),
-                 [finish = std::move(finish)](int64_t result) { finish({result, ""}); });
+    RunOperation(environment->pool(), std::move(attempt), [finish = std::move(finish)](int64_t result) {
+      finish({result, ""});
+    });
   });
 }
 
 Napi::Value ContentFileObject::Read(const Napi::CallbackInfo& info) {
   if (!Open()) return info.Env().Undefined();
   auto into = info[0].As<Napi::Uint8Array>();
-  return Run(ReadAttempt(file_, reinterpret_cast<char*>(into.Data()), into.ByteLength(), ToCount(info[1])), "read", true,
-             {into});
+  return Run(ReadAttempt(file_, reinterpret_cast<char*>(into.Data()), into.ByteLength(), ToCount(info[1])), "read",
+             true, {into});
 }
 
 Napi::Value ContentFileObject::Write(const Napi::CallbackInfo& info) {
@@ -258,8 +258,8 @@ Napi::Value ContentFileObject::Seek(const Napi::CallbackInfo& info) {
   if (!Open()) return info.Env().Undefined();
   const uint64_t offset = ToCount(info[0]);
   const int whence = info[1].As<Napi::Number>().Int32Value();
-  return Run([file = file_, offset, whence](Wait*) { return SeekDataOrHole(file.get(), offset, whence); }, "lseek", true,
-             {});
+  return Run([file = file_, offset, whence](Wait*) { return SeekDataOrHole(file.get(), offset, whence); }, "lseek",
+             true, {});
 }
 
 Napi::Value ContentFileObject::CopyRange(const Napi::CallbackInfo& info) {
@@ -273,8 +273,8 @@ Napi::Value ContentFileObject::CopyRange(const Napi::CallbackInfo& info) {
 Napi::Value ContentFileObject::Sync(const Napi::CallbackInfo& info) {
   if (!Open()) return info.Env().Undefined();
   const bool data_only = info[0].As<Napi::Boolean>().Value();
-  return Run([file = file_, data_only](Wait*) { return file->Sync(data_only); }, data_only ? "fdatasync" : "fsync", false,
-             {});
+  return Run([file = file_, data_only](Wait*) { return file->Sync(data_only); }, data_only ? "fdatasync" : "fsync",
+             false, {});
 }
 
 }  // namespace podfs

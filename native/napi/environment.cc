@@ -15,9 +15,8 @@ Environment* Environment::Create(Napi::Env env) {
   auto* environment = new Environment(env);
   int status = napi_get_uv_event_loop(env, &environment->loop_) == napi_ok ? 0 : UV_EINVAL;
   if (status == 0) {
-    status = environment->mailbox_->Open(environment->loop_, &environment->async_, [environment](const auto& message) {
-      environment->RunTurn(message);
-    });
+    status = environment->mailbox_->Open(environment->loop_, &environment->async_,
+                                         [environment](const auto& message) { environment->RunTurn(message); });
   }
   if (status != 0) {
     delete environment;
@@ -28,8 +27,7 @@ Environment* Environment::Create(Napi::Env env) {
   environment->UpdateReference();
   // Asynchronous: handles need turns of the loop to close.
   napi_add_async_cleanup_hook(
-      env,
-      [](napi_async_cleanup_hook_handle hook, void* argument) { static_cast<Environment*>(argument)->End(hook); },
+      env, [](napi_async_cleanup_hook_handle hook, void* argument) { static_cast<Environment*>(argument)->End(hook); },
       environment, &environment->hook_);
   env.SetInstanceData<Environment, LeaveToCleanupHook>(environment);
   return environment;

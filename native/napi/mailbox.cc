@@ -7,7 +7,8 @@ namespace podfs {
 int Mailbox::Open(uv_loop_t* loop, uv_async_t* handle, std::function<void(const Message&)> deliver) {
   deliver_ = std::move(deliver);
   handle->data = this;
-  const int status = uv_async_init(loop, handle, [](uv_async_t* async) { static_cast<Mailbox*>(async->data)->Drain(); });
+  const int status =
+      uv_async_init(loop, handle, [](uv_async_t* async) { static_cast<Mailbox*>(async->data)->Drain(); });
   if (status != 0) return status;
   const std::lock_guard lock(mutex_);
   handle_ = handle;

@@ -136,8 +136,8 @@ void SessionLoop::Dispatch(const char* request, size_t bytes, bool forwarded) {
   // The reply leaves inside the turn, before microtasks run: they may use the reply buffer for others.
   environment_->RunTurn([&] {
     const Napi::Env env = environment_->env();
-    const Napi::Value returned = javascript_.on_request.Call(
-        javascript_.events.Value(), {Napi::Number::New(env, static_cast<double>(bytes))});
+    const Napi::Value returned =
+        javascript_.on_request.Call(javascript_.events.Value(), {Napi::Number::New(env, static_cast<double>(bytes))});
     const bool answered = std::exchange(dispatching_, 0) == 0;
     const bool sane = !returned.IsEmpty() && returned.IsNumber();
     const int32_t result = sane ? returned.As<Napi::Number>().Int32Value() : -EIO;

@@ -94,8 +94,8 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Clone(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(
-      info.Env(), Reflink(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value()));
+  return Napi::Number::New(info.Env(),
+                           Reflink(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value()));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 import { closeSync, existsSync, fchmodSync, ftruncateSync, mkdirSync, readFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type ContentId, UserError } from "../base/index.js";
 import type { PackNumber } from "../format/index.js";
 import type { Addon } from "../native/index.js";
@@ -27,7 +27,7 @@ export class CacheDirectory {
    */
   static open(path: string, addon: Pick<Addon, "lockFile">): CacheDirectory {
     try {
-      mkdirSync(path, { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
+      makeDirectories(path);
       mkdirSync(join(path, "content"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
       mkdirSync(join(path, "mirrors"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
     } catch (error) {
@@ -86,6 +86,19 @@ export class CacheDirectory {
 
   mirrorPath(pack: PackNumber, serial: number): string {
     return join(this.mirrorRoot, `${pack.toString(16)}.${serial.toString(16)}`);
+  }
+}
+
+/** Not by `recursive`: below a directory that refuses with ENOENT, like /proc, Node tries for ever. */
+function makeDirectories(path: string): void {
+  try {
+    mkdirSync(path, { mode: PRIVATE_DIRECTORY_MODE });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || existsSync(dirname(path))) throw error;
+    makeDirectories(dirname(path));
+    mkdirSync(path, { mode: PRIVATE_DIRECTORY_MODE });
   }
 }
 

@@ -9,8 +9,8 @@ import type { Garbage } from "./garbage.js";
 import type { Ledger } from "./ledger.js";
 import { countOf, type ImageTime } from "./local-images.js";
 import type { Mirrors } from "./mirrors.js";
-import type { ContentFiles } from "./open-files.js";
-import { type OpenImage, statFile } from "./open-image.js";
+import { type ContentFiles, mappedFile } from "./open-files.js";
+import { type OpenFile, type OpenImage, statFile } from "./open-image.js";
 import { Pager } from "./pager.js";
 import type { Recency } from "./recency.js";
 import type { RetainedFiles } from "./retained-files.js";
@@ -34,6 +34,8 @@ export interface CoreParts {
   readonly retained: RetainedFiles;
   readonly recency: Recency;
   readonly trustEpoch: number;
+  /** Others write the volume. */
+  readonly follower: boolean;
   readonly onProblem: (message: string) => void;
 }
 
@@ -105,10 +107,17 @@ export class CacheCore {
     garbage.add(local.contentId, ledger.discard(ino, countOf(local)));
   }
 
-  newPager(ino: Ino, contentId: ContentId): Pager {
-    const { directory, metadata, transfer, room, onProblem } = this.parts;
-    const onFilled = (pager: Pager): void => this.#filled(pager);
-    return new Pager(ino, directory.contentPath(contentId), { metadata, transfer, room, onProblem, onFilled });
+  /** A content file with its block map and its pager. Owns the descriptor. @throws CacheError local-io. */
+  mapFile(ino: Ino, contentId: ContentId, fd: number): OpenFile & { readonly pager: Pager } {
+    const { addon, directory, metadata, transfer, room, onProblem, follower } = this.parts;
+    const onFilled = (filled: Pager): void => this.#filled(filled);
+    const tools = { metadata, transfer, room, onProblem, onFilled };
+    const pager = new Pager(ino, directory.contentPath(contentId), tools);
+    const file = mappedFile(addon, fd, directory.mapPath(contentId), pager);
+    pager.attach(file);
+    // The inode's records may become those of another version at any time.
+    if (follower) pager.keepHashes();
+    return { contentId, file, pager };
   }
 
   /** Deletes a map that says nothing any more: its file is recorded as complete. */

@@ -28,9 +28,12 @@ export class Evictor {
     this.#core = core;
   }
 
-  /** Frees at least `bytes` if there is as much to free; resolves to what is off the disk. One at a time. */
-  free(bytes: number): Promise<number> {
-    return this.#queue.run("evict", () => this.#free(bytes));
+  /**
+   * Frees what is needed, if there is as much to free; resolves to the bytes that are off the disk then. One at a time:
+   * the need is asked for when it is one's turn, since those before may have met it.
+   */
+  free(need: () => number): Promise<number> {
+    return this.#queue.run("evict", () => this.#free(need()));
   }
 
   async evict(ino: Ino): Promise<boolean> {
@@ -42,6 +45,7 @@ export class Evictor {
   }
 
   async #free(bytes: number): Promise<number> {
+    if (bytes <= 0) return 0;
     let freed = await this.#core.parts.mirrors.free(bytes);
     for (let fruitless = 0; freed < bytes && fruitless < 2; ) {
       const { candidates, wrapped } = this.#sample();

@@ -165,7 +165,7 @@ export class LocalCache implements ContentCache {
   }
 
   evictAll(): Promise<number> {
-    return this.#parts.evictor.free(Number.POSITIVE_INFINITY);
+    return this.#parts.evictor.free(() => Number.POSITIVE_INFINITY);
   }
 
   usage(): CacheUsage {
@@ -180,16 +180,23 @@ export class LocalCache implements ContentCache {
     this.#parts.upkeep.stop();
     parts.room.stop();
     await Promise.allSettled(opening.values());
-    for (const image of [...images.values()]) {
-      this.#core.count(image);
-      parts.retained.close(image);
-    }
+    for (const image of images.values()) this.#abandonOpen(image);
     await parts.spares.close();
     await parts.retained.closeAll();
     await this.#parts.stopBackground();
     await parts.garbage.idle();
     parts.recency.flush();
     await endTrust(parts.metadata, parts.directory.path, parts.ledger.files);
+  }
+
+  /** At the end: what is still open counts as it is now. */
+  #abandonOpen(image: OpenImage): void {
+    const { metadata, retained } = this.#core.parts;
+    const local = metadata.local(image.ino);
+    this.#core.count(image, local);
+    const diskBytes = image.counted.bytes;
+    if (this.#core.isCurrent(image, local)) metadata.update((tx) => tx.putLocal(image.ino, { ...local, diskBytes }));
+    retained.close(image);
   }
 
   #join(image: OpenImage, intent: OpenIntent): OpenContent | Promise<OpenContent> {

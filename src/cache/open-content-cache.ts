@@ -33,6 +33,8 @@ export interface ContentCacheOptions {
   /** One line for the log, whenever something could not be had or kept. */
   readonly onProblem: (message: string) => void;
   readonly clock?: Clock;
+  /** Others write the volume: what a file consists of may change while it is open here. */
+  readonly follower?: boolean;
   /** How long a fetch waits for room in a full cache. */
   readonly roomWaitMs?: number;
 }
@@ -57,7 +59,7 @@ export async function openContentCache(options: ContentCacheOptions): Promise<Lo
   const ledger = new Ledger();
   const limits = { limitBytes, freeSpaceBytes, waitMs: options.roomWaitMs ?? ROOM_WAIT_MS_DEFAULT };
   // The room makes room by evicting, and what is evicted is found with all the rest.
-  const free = (bytes: number): Promise<number> => evictor.free(bytes);
+  const free = (need: () => number): Promise<number> => evictor.free(need);
   const room = new Room(directory.path, limits, { ledger, clock, free });
   const mirrors = new Mirrors({ directory, metadata, transfer, room, clock });
   const spares = new Spares({ directory, ids, garbage, addon });
@@ -66,6 +68,7 @@ export async function openContentCache(options: ContentCacheOptions): Promise<Lo
   const core = new CacheCore({
     ...{ directory, metadata, transfer, addon, clock, ids, garbage, spares, ledger, room, mirrors, retained, recency },
     trustEpoch: trust.epoch,
+    follower: options.follower ?? false,
     onProblem,
   });
   const evictor = new Evictor(core);

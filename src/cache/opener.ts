@@ -16,7 +16,7 @@ import {
   openedForWriting,
   sameTime,
 } from "./local-images.js";
-import { completeFile, localError, mappedFile, openDescriptor } from "./open-files.js";
+import { completeFile, localError, openDescriptor } from "./open-files.js";
 import { type OpenFile, OpenImage, statFile } from "./open-image.js";
 import { SMALL_FILE_BYTES_MAX, type SmallFiles } from "./small-files.js";
 
@@ -53,13 +53,18 @@ export class Opener {
   /** @throws CacheError. */
   async later(ino: Ino, intent: OpenIntent): Promise<OpenImage> {
     const { metadata, spares } = this.#core.parts;
-    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+    for (let attempts = 0; attempts < ATTEMPTS_MAX; ) {
       const image = this.now(ino, intent);
       if (image !== undefined) return image;
       const content = this.#contentOf(ino);
       const local = metadata.local(ino);
-      if (wantsNothing(intent, content, this.#core.isUsable(local, content))) await spares.ready();
-      else if (this.#core.isUsable(local, content)) {
+      if (wantsNothing(intent, content, this.#core.isUsable(local, content))) {
+        // As often as it takes: many may wait for the same spares.
+        await spares.ready();
+        continue;
+      }
+      attempts++;
+      if (this.#core.isUsable(local, content)) {
         const opened = await this.#openLocal(ino, local, content, intent);
         if (opened !== undefined) return opened;
       } else if (content.sizeBytes <= SMALL_FILE_BYTES_MAX) {
@@ -187,6 +192,7 @@ export class Opener {
     const { contentId } = local;
     if (local.complete && !tracking) return { contentId, file: completeFile(addon, fd), pager: undefined };
     const mapPath = directory.mapPath(contentId);
+    await this.#core.parts.retained.closed(contentId);
     if (tracking) {
       await this.#core.mapRemoved(contentId);
       await unlink(mapPath).catch(ignore);
@@ -194,9 +200,7 @@ export class Opener {
       // Into the page cache, off this thread: opening the map below then waits for no disk.
       await readFile(mapPath).catch(ignore);
     }
-    const pager = this.#core.newPager(ino, contentId);
-    const file = mappedFile(addon, fd, mapPath, pager);
-    pager.attach(file);
+    const { file, pager } = this.#core.mapFile(ino, contentId, fd);
     if (tracking) {
       const count = Math.ceil(statFile(file).sizeBytes / CHUNK_SIZE_BYTES);
       file.claim(0, count);
@@ -244,16 +248,13 @@ export class Opener {
   }
 
   async #makeSparse(ino: Ino, contentId: ContentId, sizeBytes: number): Promise<OpenFile> {
-    const { addon, directory } = this.#core.parts;
+    const { directory } = this.#core.parts;
     const fd = await openDescriptor(directory.contentPath(contentId), "new");
     await resize(fd, sizeBytes).catch((error: unknown) => {
       close(fd);
       throw error;
     });
-    const pager = this.#core.newPager(ino, contentId);
-    const file = mappedFile(addon, fd, directory.mapPath(contentId), pager);
-    pager.attach(file);
-    return { contentId, file, pager };
+    return this.#core.mapFile(ino, contentId, fd);
   }
 }
 

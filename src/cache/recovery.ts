@@ -5,8 +5,8 @@ import type { LocalFile, Metadata } from "../meta/index.js";
 import type { CacheDirectory } from "./cache-directory.js";
 import { ContentIds } from "./content-ids.js";
 import type { CacheCore } from "./core.js";
-import { closedByWriter, isOpenForWriting } from "./local-images.js";
-import { mappedFile, openDescriptor } from "./open-files.js";
+import { closedByWriter, countOf, isOpenForWriting, NOTHING_COUNTED } from "./local-images.js";
+import { openDescriptor } from "./open-files.js";
 
 const STATS_MAX = 32;
 const NS_PER_S = 1_000_000_000n;
@@ -40,31 +40,27 @@ export async function deleteLost(directory: CacheDirectory): Promise<void> {
 /**
  * Puts the records of dirty files right after a crash: those that were open say nothing about size and time, the content
  * file does. Looks at dirty files only.
- * @returns files whose content is not there any more, by number.
  */
-export async function recoverDirtyFiles(core: CacheCore): Promise<Ino[]> {
+export async function recoverDirtyFiles(core: CacheCore): Promise<void> {
   const limiter = new Limiter(STATS_MAX);
-  const lost: Ino[] = [];
   const recovering: Promise<void>[] = [];
   for (const [ino, local] of core.parts.metadata.dirtyFiles()) {
-    const recovered = limiter.run(async () => {
-      if (!(await recoverFile(core, ino, local))) lost.push(ino);
-    });
+    const recovered = limiter.run(() => recoverFile(core, ino, local));
     recovering.push(recovered);
     if (limiter.waiting >= STATS_MAX) await recovered;
   }
   await Promise.all(recovering);
-  return lost;
 }
 
-async function recoverFile(core: CacheCore, ino: Ino, local: LocalFile): Promise<boolean> {
-  const { directory, metadata, onProblem } = core.parts;
+async function recoverFile(core: CacheCore, ino: Ino, local: LocalFile): Promise<void> {
+  const { directory, metadata, ledger, onProblem } = core.parts;
   const path = directory.contentPath(local.contentId);
   const found = await stat(path, { bigint: true }).catch(ignore);
   if (found === undefined) {
     onProblem(`${path}, written by inode ${ino} and not uploaded, is gone: the file is as the volume has it`);
     metadata.update((tx) => tx.deleteLocal(ino));
-    return false;
+    ledger.move(ino, countOf(local), NOTHING_COUNTED);
+    return;
   }
   let after = local;
   if (isOpenForWriting(local.generation)) {
@@ -73,20 +69,17 @@ async function recoverFile(core: CacheCore, ino: Ino, local: LocalFile): Promise
     const mtime = { sec: floorDiv(found.mtimeNs), nsec: Number(((found.mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S) };
     after = closedByWriter(local, { sizeBytes, diskBytes, mtime }, true);
     metadata.update((tx) => tx.putLocal(ino, after));
+    ledger.move(ino, countOf(local), countOf(after));
   }
   if (!after.complete) await openTracked(core, ino, after, path);
-  return true;
 }
 
 /** Its map says which blocks are to be uploaded: kept open until they are. */
 async function openTracked(core: CacheCore, ino: Ino, local: LocalFile, path: string): Promise<void> {
-  const { addon, directory, retained, onProblem } = core.parts;
+  const { retained, onProblem } = core.parts;
   try {
     const fd = await openDescriptor(path, "existing");
-    const pager = core.newPager(ino, local.contentId);
-    const file = mappedFile(addon, fd, directory.mapPath(local.contentId), pager);
-    pager.attach(file);
-    retained.retain(ino, { contentId: local.contentId, file, pager }, true);
+    retained.retain(ino, core.mapFile(ino, local.contentId, fd), true);
   } catch (error) {
     onProblem(`inode ${ino} cannot be uploaded: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -14,7 +14,7 @@ const COUNT_DEFAULT = 256;
 export class RetainedFiles {
   readonly #recent: LRUCache<Ino, OpenFile>;
   readonly #kept = new Map<Ino, OpenFile>();
-  readonly #closing = new Set<Promise<void>>();
+  readonly #closing = new Map<ContentId, Promise<void>>();
 
   constructor(countMax = retainedCountMax()) {
     this.#recent = new LRUCache<Ino, OpenFile>({
@@ -65,15 +65,22 @@ export class RetainedFiles {
       .then(() => open.file.sync(true))
       .catch(ignore)
       .then(() => open.file.close())
-      .finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
+      .finally(() => {
+        if (this.#closing.get(open.contentId) === closing) this.#closing.delete(open.contentId);
+      });
+    this.#closing.set(open.contentId, closing);
+  }
+
+  /** Resolves when no block map of this content is being closed: two of one file would not know of each other. */
+  async closed(contentId: ContentId): Promise<void> {
+    await this.#closing.get(contentId);
   }
 
   async closeAll(): Promise<void> {
     for (const open of [...this.#kept.values(), ...this.#recent.values()]) this.close(open);
     this.#kept.clear();
     this.#recent.clear();
-    await Promise.all(this.#closing);
+    await Promise.all(this.#closing.values());
   }
 }
 

@@ -11,8 +11,8 @@ export interface RoomLimits {
   readonly waitMs: number;
 }
 
-/** Makes room: resolves to the bytes that were freed, 0 when nothing can be evicted now. */
-export type FreeBytes = (bytes: number) => Promise<number>;
+/** Makes room for what is needed by then: resolves to the bytes that were freed, 0 when nothing can be evicted now. */
+export type FreeBytes = (need: () => number) => Promise<number>;
 
 /** How often somebody who waits looks again although nothing was heard: others fill and empty the disk too. */
 const LOOK_MS = 250;
@@ -69,7 +69,7 @@ export class Room {
     const endMs = this.#clock.monotonicMs() + waitMs;
     while (!this.fits(bytes)) {
       if (this.#stop.signal.aborted) throw new CacheError("closed", "the cache is closing");
-      const freed = await this.#free(bytes - this.bytes);
+      const freed = await this.#free(() => bytes - this.bytes);
       if (freed > 0 || this.fits(bytes)) continue;
       if (this.#clock.monotonicMs() >= endMs) {
         const dirty = formatBytes(this.#ledger.dirtyBytes);

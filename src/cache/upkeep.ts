@@ -78,7 +78,7 @@ export class Upkeep {
     if (this.#evicting || room.bytes >= margin) return;
     this.#evicting = true;
     this.#evictor
-      .free(margin - room.bytes)
+      .free(() => margin - room.bytes)
       .catch((error: unknown) =>
         onProblem(`evicting failed: ${error instanceof Error ? error.message : String(error)}`),
       )

@@ -65,7 +65,7 @@ export function releaseDirectory(context: FsContext, id: HandleId): void {
 
 export async function syncDirectory(context: FsContext, id: HandleId): Promise<void> {
   const { ino } = context.handles.directory(id);
-  if (context.isReadOnly() || context.inodes.orphan(ino) !== undefined) return;
+  if (context.inodes.orphan(ino) !== undefined) return;
   if (context.durability === "local") await context.metadata.sync();
   else await context.publisher.syncDirectory(ino);
 }

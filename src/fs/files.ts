@@ -185,8 +185,9 @@ export function release(context: FsContext, id: HandleId): void {
 /** Bytes, size, times and names, durable where `--durability` says: an fdatasync that left out times would save nothing. */
 export async function sync(context: FsContext, id: HandleId): Promise<void> {
   const { ino } = context.handles.file(id);
-  // What has no name has nowhere to be found again.
-  if (context.isReadOnly() || context.inodes.orphan(ino) !== undefined) return;
+  // What has no name has nowhere to be found again. A mount that may not write any more asks all the same: when something
+  // is unpublished it must not say that all is well.
+  if (context.inodes.orphan(ino) !== undefined) return;
   if (context.durability === "local") {
     await context.cache.syncLocal(ino);
     await context.metadata.sync();

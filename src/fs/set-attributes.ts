@@ -27,8 +27,10 @@ export function setAttributes(context: FsContext, ino: Ino, changes: AttributeCh
 /** Each write by an unprivileged user asks to clear privileges, which are seldom there. */
 function isIdle(context: FsContext, ino: Ino, changes: AttributeChanges): boolean {
   if (!changes.killPrivileges || Object.keys(changes).length > 1) return false;
-  const inode = context.inodes.orphan(ino)?.inode ?? namedInode(context.metadata, ino);
-  return !hasPrivileges(inode.mode) && context.metadata.xattr(ino, CAPABILITY_XATTR) === undefined;
+  const orphan = context.inodes.orphan(ino);
+  if (orphan !== undefined) return !hasPrivileges(orphan.inode.mode) && !orphan.xattrs.has(CAPABILITY_XATTR);
+  const { mode } = namedInode(context.metadata, ino);
+  return !hasPrivileges(mode) && context.metadata.xattr(ino, CAPABILITY_XATTR) === undefined;
 }
 
 async function resize(context: FsContext, ino: Ino, changes: AttributeChanges, sizeBytes: number): Promise<Attributes> {

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { BackendError, type BackendErrorKind } from "../backend/index.js";
-import { CacheError, type CacheErrorKind } from "../cache/errors.js";
+import { CacheError, type CacheErrorKind } from "../cache/index.js";
 import { FsError, type FsErrorKind } from "../fs/index.js";
 import { MetaError, type MetaErrorKind } from "../meta/index.js";
 import { PublishError, type PublishErrorKind } from "../publish/index.js";

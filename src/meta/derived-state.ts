@@ -22,6 +22,7 @@ export function deriveState(view: StoreView): DerivedState {
   const nextPack = pack?.kind === "pack" ? pack.number + 1 : 1;
   const lastPending = lastOperation === undefined ? 0 : numberOfKey(lastOperation[0]);
   // The later of the two knows: a position is written whenever operations are shipped, with what is true then.
-  if (lastOperation === undefined || lastPending <= lastSeq) return { nextSeq: (lastSeq + 1) as OpSeq, nextPack, totals };
+  if (lastOperation === undefined || lastPending <= lastSeq)
+    return { nextSeq: (lastSeq + 1) as OpSeq, nextPack, totals };
   return { nextSeq: (lastPending + 1) as OpSeq, nextPack, totals: totalsOfOperation(lastOperation[1]) };
 }

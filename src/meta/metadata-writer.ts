@@ -58,7 +58,10 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
   #contentBytes: number;
   #nextPack: PackNumber;
 
-  constructor(tx: StoreTransaction, start: { readonly seq: OpSeq; readonly totals: Totals; readonly nextPack: PackNumber }) {
+  constructor(
+    tx: StoreTransaction,
+    start: { readonly seq: OpSeq; readonly totals: Totals; readonly nextPack: PackNumber },
+  ) {
     super(tx);
     this.#tx = tx;
     this.seq = start.seq;

@@ -1,4 +1,4 @@
-import type { ChunkHash, ContentId, Ino, Name, OpSeq } from "../base/ids.js";
+import type { ChunkHash, ContentId, Ino, Name, OpSeq } from "../base/index.js";
 import type {
   ChunkRecord,
   ContentRecord,
@@ -8,7 +8,7 @@ import type {
   PackNumber,
   PackRecord,
   Time,
-} from "../format/records.js";
+} from "../format/index.js";
 
 /** The local image of a regular file, in this cache directory. */
 export interface LocalFile {

@@ -8,25 +8,13 @@ import type {
   PackNumber,
   PackRecord,
 } from "../format/index.js";
-import {
-  decodeLocalFile,
-  factKey,
-  LocalRange,
-  localKey,
-  numberOfKey,
-  operationKey,
-} from "./local-records.js";
+import { deriveState } from "./derived-state.js";
+import { decodeLocalFile, factKey, LocalRange, localKey, numberOfKey, operationKey } from "./local-records.js";
 import { MetaError } from "./meta-error.js";
 import type { LocalFile, Metadata, MetadataTransaction, PendingOperation } from "./metadata.js";
 import { MetadataReader } from "./metadata-reader.js";
 import { type LocalChange, MetadataWriter } from "./metadata-writer.js";
-import {
-  decodeOperation,
-  encodeOperation,
-  pendingOperationOf,
-  type Totals,
-} from "./operation.js";
-import { deriveState } from "./derived-state.js";
+import { decodeOperation, encodeOperation, pendingOperationOf, type Totals } from "./operation.js";
 import { scan } from "./scan.js";
 import type { MetaStore, StoreTransaction } from "./store.js";
 import { readPosition, type VolumePosition, writePosition } from "./volume-position.js";

@@ -1,5 +1,5 @@
-import { InvariantError } from "../base/index.js";
 import type { Epoch, OpSeq, SegmentSeq } from "../base/index.js";
+import { InvariantError } from "../base/index.js";
 import { factKey } from "./local-records.js";
 import type { Totals } from "./operation.js";
 import type { StoreTransaction, StoreView } from "./store.js";

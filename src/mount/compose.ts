@@ -22,6 +22,7 @@ import { type CacheLimits, cacheLimits, type MountOptions } from "../config/inde
 import { createFileSystem } from "../fs/index.js";
 import {
   EXCLUSIVE_VALIDITY,
+  FuseNativeTransport,
   type MountedTransport,
   NativeTransport,
   type Validity,
@@ -126,7 +127,7 @@ async function compose(
   const fileSystem = createFileSystem({ metadata, cache, publisher, clock, durability, isReadOnly });
 
   abandoned.throwIfAborted();
-  const transport = new NativeTransport(addon);
+  const transport = options.transport === "native" ? new NativeTransport(addon) : new FuseNativeTransport();
   const mounted: MountedTransport = await transport.mount(fileSystem, {
     mountpoint: options.mountpoint,
     source: options.volumeUrl.replace(/\?.*$/, ""),

@@ -8,7 +8,7 @@ import type { UploadTools } from "./upload-job.js";
 import { UploadScheduler } from "./upload-scheduler.js";
 
 /** Operations are shipped when nothing is being uploaded, or after this long: few, well-filled segments. */
-const SHIP_WAIT_MS_MAX = 2_000;
+const SHIP_WAIT_MS_MAX = 5_000;
 const SHIP_DELAY_MS = 250;
 const SHIP_RETRY_MS = 1_000;
 /** Small files closed earlier in the same directory are published with an fsync, up to this many bytes together. */

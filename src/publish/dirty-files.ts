@@ -2,8 +2,9 @@ import { type Clock, Deferred, type Ino } from "../base/index.js";
 
 /** A file is uploaded when nothing was closed for this long … */
 const QUIET_MS = 300;
-/** … or it has waited this long: so that a burst of small files shares packs, and none waits much. */
-const WAIT_MS_MAX = 1_000;
+/** … or it has waited this long, or this much has gathered: so that a burst of small files shares packs. */
+const WAIT_MS_MAX = 5_000;
+const GATHERED_BYTES_MAX = 15 << 20;
 /** How often a file that stays open for writing is published. */
 const OPEN_INTERVAL_MS = 30_000;
 const RETRY_MS_MIN = 1_000;
@@ -14,6 +15,8 @@ interface DirtyFile {
   state: "open" | "closed" | "failed";
   /** When it entered its state; for "open", when it was last published or opened. */
   sinceMs: number;
+  /** Size when it was closed last. */
+  bytes: number;
   retryMs: number;
   urgent: boolean;
   uploading: boolean;
@@ -68,10 +71,11 @@ export class DirtyFiles {
     file.sinceMs = this.#clock.monotonicMs();
   }
 
-  closed(ino: Ino): void {
+  closed(ino: Ino, bytes: number): void {
     const now = this.#clock.monotonicMs();
     const file = this.#get(ino);
     this.#lastClosedMs = now;
+    file.bytes = bytes;
     if (file.state === "closed") return;
     file.state = "closed";
     file.sinceMs = now;
@@ -93,10 +97,10 @@ export class DirtyFiles {
    */
   take(which: "urgent" | "due", accept: (ino: Ino) => boolean): Ino[] {
     const now = this.#clock.monotonicMs();
-    const quiet = now - this.#lastClosedMs >= QUIET_MS || this.#oldestWaitMs(now) >= WAIT_MS_MAX;
+    const ripe = now - this.#lastClosedMs >= QUIET_MS || this.#hasGathered(now);
     const taken: Ino[] = [];
     for (const file of this.#files.values()) {
-      const wanted = which === "urgent" ? file.urgent : isDue(file, now, quiet);
+      const wanted = which === "urgent" ? file.urgent : isDue(file, now, ripe);
       if (file.uploading || !wanted || !accept(file.ino)) continue;
       file.uploading = true;
       file.urgent = false;
@@ -150,27 +154,28 @@ export class DirtyFiles {
     let file = this.#files.get(ino);
     if (file === undefined) {
       const sinceMs = this.#clock.monotonicMs();
-      file = { ino, state: "open", sinceMs, retryMs: 0, urgent: false, uploading: false, waiting: [], served: [] };
+      file = { ino, state: "open", sinceMs, bytes: 0, retryMs: 0, urgent: false, uploading: false, waiting: [], served: [] };
       this.#files.set(ino, file);
     }
     return file;
   }
 
-  #oldestWaitMs(now: number): number {
-    let oldest = 0;
+  #hasGathered(now: number): boolean {
+    let bytes = 0;
     for (const file of this.#files.values()) {
       if (file.state !== "closed" || file.uploading) continue;
-      oldest = now - file.sinceMs;
-      break;
+      bytes += file.bytes;
+      // The first one is the oldest.
+      if (bytes >= GATHERED_BYTES_MAX || now - file.sinceMs >= WAIT_MS_MAX) return true;
     }
-    return oldest;
+    return false;
   }
 }
 
-function isDue(file: DirtyFile, now: number, quiet: boolean): boolean {
+function isDue(file: DirtyFile, now: number, ripe: boolean): boolean {
   switch (file.state) {
     case "closed":
-      return quiet;
+      return ripe;
     case "open":
       return now - file.sinceMs >= OPEN_INTERVAL_MS;
     case "failed":

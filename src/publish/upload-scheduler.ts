@@ -48,10 +48,10 @@ export class UploadScheduler {
   }
 
   start(): void {
-    for (const [ino] of this.#tools.metadata.dirtyFiles()) this.dirty.closed(ino);
+    for (const [ino] of this.#tools.metadata.dirtyFiles()) this.dirty.closed(ino, this.sizeOf(ino));
     this.#tools.cache.onDirty((ino, event) => {
       if (event === "opened") this.dirty.opened(ino);
-      else this.dirty.closed(ino);
+      else this.dirty.closed(ino, this.sizeOf(ino));
     });
     this.#arm();
   }

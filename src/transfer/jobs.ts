@@ -52,6 +52,9 @@ export interface JobMessage {
   readonly port: MessagePort;
 }
 
+/** What a thread tells the pool once, when it has loaded everything it needs. */
+export const STARTED_MESSAGE = "started";
+
 /** Sent by the main thread over the port: give up. */
 export const ABORT_MESSAGE = "abort";
 

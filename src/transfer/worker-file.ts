@@ -7,8 +7,8 @@ import { InvariantError } from "../base/index.js";
  * tests) uses the build beside them: `npm run build:ts` comes before `vitest`.
  */
 export function workerFile(): string {
-  const beside = fileURLToPath(new URL("./worker.js", import.meta.url));
-  const built = fileURLToPath(new URL("../../dist/transfer/worker.js", import.meta.url));
+  const beside = fileURLToPath(new URL("./worker-entry.cjs", import.meta.url));
+  const built = fileURLToPath(new URL("../../dist/transfer/worker-entry.cjs", import.meta.url));
   const found = [beside, built].find((path) => existsSync(path));
   if (found === undefined) throw new InvariantError(`${built} is not there: run "npm run build:ts" first`);
   return found;

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { addCounters, type BackendConfig, createCounters } from "../backend/index.js";
-import type { PackId } from "../base/index.js";
+import { type PackId, systemClock } from "../base/index.js";
 import { TransferError } from "./errors.js";
 import {
   ABORT_MESSAGE,
@@ -13,6 +13,7 @@ import {
   type JobReply,
   type JobResults,
   type JobType,
+  STARTED_MESSAGE,
   type WorkerSetup,
 } from "./jobs.js";
 import { type Lane, Scheduler } from "./scheduler.js";
@@ -45,6 +46,7 @@ const THREADS_MAX_DEFAULT = 4;
 /** A training job survives a pause of minutes; an EIO ends it. */
 const FETCH_DEADLINE_MS_DEFAULT = 5 * 60_000;
 const CLOSE_GRACE_MS_DEFAULT = 5_000;
+const START_TIMEOUT_MS = 10_000;
 /** Most of a job's time is the network's, so a thread takes several. */
 const FETCHES_PER_THREAD = 6;
 /** A pack being uploaded is up to 64 MiB of memory. */
@@ -58,6 +60,8 @@ export class WorkerTransfer implements Transfer {
   readonly #scheduler: Scheduler;
   readonly #closeGraceMs: number;
   readonly #ports = new Set<MessagePort>();
+  /** Resolves when all threads have started. */
+  readonly #started: Promise<void>;
 
   constructor(options: TransferOptions) {
     const threads = options.threads ?? Math.min(Math.max(availableParallelism(), 1), THREADS_MAX_DEFAULT);
@@ -78,6 +82,12 @@ export class WorkerTransfer implements Transfer {
       // An idle thread that sleeps in Atomics.wait would not notice that the server has closed its connections.
       atomics: "disabled",
       recordTiming: false,
+    });
+    this.#started = new Promise((resolve) => {
+      let started = 0;
+      this.#pool.on("message", (message: unknown) => {
+        if (message === STARTED_MESSAGE && ++started === threads) resolve();
+      });
     });
     // Without a listener a thread that dies between two jobs would end the process; the pool starts another one.
     this.#pool.on("error", (error: unknown) => {
@@ -126,6 +136,8 @@ export class WorkerTransfer implements Transfer {
     const grace = setTimeout(() => this.#abortAll(), this.#closeGraceMs);
     await ended;
     clearTimeout(grace);
+    // Terminating a thread that is still loading its modules is asking for trouble (see worker-entry.cts).
+    await Promise.race([this.#started, systemClock.sleep(START_TIMEOUT_MS)]);
     await this.#pool.destroy();
   }
 

@@ -1,22 +1,27 @@
-import { workerData } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { isBackendError } from "../backend/index.js";
 import { TransferError, type TransferFailure } from "./errors.js";
-import { ABORT_MESSAGE, type Job, type JobMessage, type JobReply, type JobResults, type JobType } from "./jobs.js";
+import {
+  ABORT_MESSAGE,
+  type Job,
+  type JobMessage,
+  type JobReply,
+  type JobResults,
+  type JobType,
+  STARTED_MESSAGE,
+} from "./jobs.js";
 import { WorkerContext } from "./worker/context.js";
 import { fetchChunks } from "./worker/fetch-chunks.js";
 import { hashFiles } from "./worker/hash-files.js";
 import { extractChunks, fetchWindow } from "./worker/mirror-jobs.js";
 import { uploadPack } from "./worker/upload-pack.js";
 
-/**
- * Entry of a worker thread, run by the pool from `dist/transfer/worker.js`. Several jobs share a thread: while one waits
- * for the network another computes.
- */
-const opening = WorkerContext.open(workerData);
 // Every job awaits it, and reports its failure; without any job there is nobody to tell.
-opening.catch(() => {});
+const opening = WorkerContext.open(workerData);
+opening.catch(() => {}).then(() => parentPort?.postMessage(STARTED_MESSAGE));
 
-export default async function run({ job, port }: JobMessage): Promise<JobReply> {
+/** One job. Several share a thread: while one waits for the network another computes. */
+export async function run({ job, port }: JobMessage): Promise<JobReply> {
   const abort = new AbortController();
   port.on("message", (message) => {
     if (message === ABORT_MESSAGE) abort.abort(new TransferError("aborted", `${job.type}: aborted`));

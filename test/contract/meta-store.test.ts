@@ -46,7 +46,9 @@ describe.each(engines)("MetaStore contract: $name", ({ open }) => {
 
   it("gives back exactly the bytes that were put, empty and large values too", () => {
     const values = [Buffer.alloc(0), Buffer.of(0), Buffer.from([0, 255, 0]), Buffer.alloc(300_000, 7)];
-    store.transact((tx) => values.forEach((value, index) => tx.put(Buffer.of(65, index), value)));
+    store.transact((tx) => {
+      for (const [index, value] of values.entries()) tx.put(Buffer.of(65, index), value);
+    });
     for (const [index, value] of values.entries()) {
       const found = store.read((view) => Buffer.from(view.get(Buffer.of(65, index)) ?? bytes("missing")));
       expect(found.equals(value)).toBe(true);
@@ -147,6 +149,17 @@ describe.each(engines)("MetaStore contract: $name", ({ open }) => {
       for (let index = 0; index < 3000; index++) tx.put(bytes(`k${String(index).padStart(5, "0")}`), value);
     });
     expect(keysOf("k", "l", { reverse: true, limit: 1 })).toEqual(["k02999"]);
+  });
+
+  it("appends keys that sort behind all others, and refuses those that do not", () => {
+    fill(["a"]);
+    store.transact((tx) => {
+      tx.append(bytes("b"), bytes("1"));
+      tx.append(bytes("c"), bytes("2"));
+    });
+    expect(keysOf("a", "z")).toEqual(["a", "b", "c"]);
+    expect(() => store.transact((tx) => tx.append(bytes("bb"), bytes("3")))).toThrow();
+    expect(keysOf("a", "z")).toEqual(["a", "b", "c"]);
   });
 
   it("says so when it is used after close", async () => {

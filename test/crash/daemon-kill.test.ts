@@ -11,15 +11,15 @@ const obstacle = mountObstacle();
  * Writes files without end, as extracting an archive does, and notes each (path, hash) outside the mount once it is
  * written; now and then a file is replaced by rename, appended to, fsynced, linked or removed.
  */
-const writer = (workspace: string, notes: string): string => `exec python3 - <<'PY'
+const writer = (workspace: string, notes: string, round: number): string => `exec python3 - <<'PY'
 import hashlib, os, random
-rng = random.Random(11)
-notes = open(${JSON.stringify(notes)}, "w", buffering=1)
+rng = random.Random(${round})
+notes = open(${JSON.stringify(notes)}, "a", buffering=1)
 def note(path, data): notes.write("%s %s\\n" % (path, hashlib.sha1(data).hexdigest() if data is not None else "gone"))
 os.chdir(${JSON.stringify(workspace)})
 i = 0
 while True:
-    directory = "d%d" % (i // 50)
+    directory = "r${round}-%d" % (i // 50)
     os.makedirs(directory, exist_ok=True)
     path = "%s/f%06d" % (directory, i)
     data = rng.randbytes(rng.choice([0, 10, 5000, 70_000, 1_500_000 if i % 40 == 0 else 100]))
@@ -99,10 +99,10 @@ describe.skipIf(obstacle !== undefined)(`kill -9 of the daemon (${obstacle ?? "r
         await first.mount(store, workspace, ...mountOptions);
         mountOptions = [...options];
         if (round > 0) expect(await check(workspace, notes)).toBeGreaterThan(10);
-        const writes = background("/", writer(join(workspace), notes));
+        const writes = background("/", writer(workspace, notes, round));
         const ended = new Promise((resolve) => writes.once("exit", resolve));
         // Killed once before anything is published, later while uploads are under way.
-        const wanted = round === 0 ? 30 : 400 * round;
+        const wanted = round === 0 ? 30 : 500 * round;
         await waitUntil(async () => (await lineCount(notes)) >= wanted, "the writer has written");
         await first.kill(workspace);
         await ended;

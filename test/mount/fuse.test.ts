@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { Deferred, systemClock } from "../../src/base/index.js";
+import { Deferred, type Name, ROOT_INO, systemClock } from "../../src/base/index.js";
 import { NativeTransport } from "../../src/fuse/index.js";
 import { loadAddon } from "../../src/native/index.js";
 import { mountObstacle, shell } from "../support/podfs.js";
@@ -259,6 +259,35 @@ signal.setitimer(signal.ITIMER_REAL, 0); print(r)`;
       mount.fileSystem.hold = undefined;
       expect(await inMount("cat f")).toBe("x\n");
       await expect.poll(() => mount.fileSystem.openHandles).toBe(0);
+    });
+
+    it("forgets what others have changed when it is told", async () => {
+      await create();
+      await inMount("mkdir d && ! test -e d/new && chmod 700 d && stat d");
+      const caller = { uid: 0, gid: 0, pid: 1 };
+      const { ino: directory } = mount.fileSystem.lookup(ROOT_INO, "d" as Name);
+      mount.fileSystem.makeDirectory(caller, directory, "new" as Name, 0o755);
+      void mount.fileSystem.setAttributes(caller, directory, { mode: 0o711 });
+      expect(await inMount("test -e d/new || echo unseen; stat -c %a d")).toBe("unseen\n700\n");
+      mount.mounted.invalidateEntry(directory, "new" as Name);
+      mount.mounted.invalidateInode(directory);
+      await expect.poll(() => inMount("test -e d/new || echo unseen; stat -c %a d")).toBe("711\n");
+      mount.fileSystem.forget(directory, 1);
+    });
+
+    it.runIf(mode === "served")("makes writes wait while the gate is closed", async () => {
+      await create();
+      await inMount(": > f");
+      mount.mounted.setWriteGate(false);
+      let written = false;
+      const writing = inMount("echo x > f").then(() => {
+        written = true;
+      });
+      await expect.poll(() => mount.mounted.counters().write).toBe(1);
+      expect(written).toBe(false);
+      mount.mounted.setWriteGate(true);
+      await writing;
+      expect(await inMount("cat f")).toBe("x\n");
     });
 
     it("is busy while somebody is in it, and frees what is open when it goes all the same", async () => {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { MemoryStore, type ObjectStore } from "../../src/backend/index.js";
 import { type ContentId, type Ino, type Name, type OpSeq, ROOT_INO, systemClock } from "../../src/base/index.js";
 import type { ChunkRecord, PackRecord, Time } from "../../src/format/index.js";
-import { createVolume, InlineTasks, type LocalFile, type Metadata, openWriter } from "../../src/meta/index.js";
 import type { OpenWriterOptions, WriterVolume } from "../../src/meta/index.js";
+import { createVolume, InlineTasks, type LocalFile, type Metadata, openWriter } from "../../src/meta/index.js";
 
 export const name = (text: string) => text as Name;
 export const time = (sec: number): Time => ({ sec, nsec: 7 });

@@ -1,5 +1,6 @@
 import { type Clock, Deferred, type Timer } from "../../base/index.js";
 import type { FileSystem, MaybePromise } from "../../fs/index.js";
+import { Errno } from "../errno.js";
 import { FailureReport } from "../failure-report.js";
 import { FuseError, messageOf } from "../fuse-error.js";
 import type { MountedTransport, Transport, TransportOptions } from "../transport.js";
@@ -111,6 +112,8 @@ class FuseNativeMount implements MountedTransport {
     reply: (value: T) => void = () => done(0),
   ): Promise<void> {
     this.#counters.set(operation, (this.#counters.get(operation) ?? 0) + 1);
+    // Detached, but somebody still has files open in it: their handles are closed here already.
+    if (this.#over) return done(-Errno.EIO);
     let value: T;
     try {
       value = await run();

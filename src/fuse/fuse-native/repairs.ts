@@ -21,7 +21,7 @@ export function repairPackage(Fuse: PackageFuseClass): PackageFuseClass {
 export function repairMount(fuse: PackageFuse): PackageFuse {
   repairUtimens(fuse);
   fuse._op_getxattr = (signal, path, name, into) => {
-    fuse.ops.getxattr(path, name, 0, (status, value) => {
+    fuse.ops.getxattr(path, name, 0, (status, value?: Buffer) => {
       signal(status < 0 || value === undefined ? status : fill(into, value), into.buffer);
     });
   };

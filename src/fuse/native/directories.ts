@@ -1,5 +1,4 @@
-import type { Attributes, DirectoryEntry } from "../../fs/index.js";
-import { FsError } from "../../fs/index.js";
+import { type Attributes, type DirectoryEntry, FsError } from "../../fs/index.js";
 import type { HandlerContext } from "./handler.js";
 import { answer, type Outcome } from "./outcome.js";
 import type { Reply } from "./reply.js";

@@ -6,7 +6,9 @@ import { answer, type Outcome, whenReady } from "./outcome.js";
 import type { OpenReply } from "./reply.js";
 import { CopyFileRangeIn, CreateIn, FallocateIn, FlushIn, FsyncIn, LseekIn, OpenIn, ReleaseIn } from "./structs.js";
 
-const { O_ACCMODE, O_RDONLY } = { O_ACCMODE: 3, O_RDONLY: constants.O_RDONLY };
+const { O_RDONLY } = constants;
+/** O_RDONLY, O_WRONLY or O_RDWR; Node does not name it. */
+const O_ACCMODE = 3;
 /** write_out.size has 32 bits; a page less than that keeps what follows aligned. */
 const COPY_BYTES_MAX = 0x7fff_f000;
 

@@ -1,8 +1,5 @@
 /** Flags of the FUSE protocol's fields, and those of Linux that Node does not name. */
 
-/** FUSE_GETATTR_FH: the request comes from an open handle. */
-export const GETATTR_FH = 1 << 0;
-
 /** fuse_setattr_in.valid (FATTR_*). */
 export const SetattrValid = {
   mode: 1 << 0,

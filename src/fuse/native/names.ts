@@ -1,5 +1,4 @@
-import type { Attributes } from "../../fs/index.js";
-import { FsError, type RenameMode } from "../../fs/index.js";
+import { type Attributes, FsError, type RenameMode } from "../../fs/index.js";
 import { REPLY_NONE } from "../../native/index.js";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from "./flags.js";
 import type { HandlerContext } from "./handler.js";

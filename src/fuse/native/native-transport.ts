@@ -1,4 +1,4 @@
-import { Deferred, type Ino, type Name } from "../../base/index.js";
+import { Deferred, type Ino, ignore, type Name } from "../../base/index.js";
 import type { FileSystem } from "../../fs/index.js";
 import type { Addon, NegotiatedSession } from "../../native/index.js";
 import { FuseError, messageOf, systemErrorCode } from "../fuse-error.js";
@@ -45,6 +45,7 @@ class NativeMount implements MountedTransport {
   readonly #ready = new Deferred<NegotiatedSession>();
   readonly #ended = new Deferred();
   #passthroughReason = "";
+  #over = false;
 
   static async start(
     addon: Addon,
@@ -53,17 +54,24 @@ class NativeMount implements MountedTransport {
     options: TransportOptions,
   ): Promise<NativeMount> {
     const mount = new NativeMount(addon, fd, fileSystem, options);
-    mount.#session.start();
-    const negotiated = await mount.#ready.promise;
-    if (!negotiated.passthrough) mount.#passthroughReason = negotiated.passthroughReason;
-    return mount;
+    try {
+      mount.#session.start();
+      const negotiated = await mount.#ready.promise;
+      if (!negotiated.passthrough) mount.#passthroughReason = negotiated.passthroughReason;
+      return mount;
+    } catch (error) {
+      mount.#session.native.stop();
+      // What the kernel has mounted already would answer nobody.
+      await mount.#detach(true).catch(ignore);
+      throw error;
+    }
   }
 
   private constructor(addon: Addon, fd: number, fileSystem: FileSystem, options: TransportOptions) {
     this.#addon = addon;
     this.#mountpoint = options.mountpoint;
     // Nobody may be waiting for it when the mount ends at once.
-    this.#ready.promise.catch(() => undefined);
+    this.#ready.promise.catch(ignore);
     this.#session = new Session(addon, fileSystem, {
       ...options,
       fd,
@@ -75,6 +83,7 @@ class NativeMount implements MountedTransport {
       onEnd: (error) => {
         const why = error === "" ? "it was unmounted before it was ready" : error;
         this.#ready.reject(new FuseError("mount-failed", `cannot mount on ${this.#mountpoint}: ${why}`));
+        this.#over = true;
         this.#ended.resolve();
         options.onEnd(error);
       },
@@ -106,24 +115,26 @@ class NativeMount implements MountedTransport {
   }
 
   async unmount({ lazy = false }: { readonly lazy?: boolean } = {}): Promise<void> {
-    // Who passed the device unmounts it; to close it is all there is to do here.
-    if (!PASSED_DEVICE.test(this.#mountpoint)) await this.#detach(lazy);
-    if (lazy || PASSED_DEVICE.test(this.#mountpoint)) this.#session.native.stop();
+    if (!this.#over) await this.#detach(lazy);
+    if (lazy || this.#passed) this.#session.native.stop();
     await this.#ended.promise;
   }
 
+  /** Who passed the device unmounts it; to close it is all there is to do here. */
+  get #passed(): boolean {
+    return PASSED_DEVICE.test(this.#mountpoint);
+  }
+
   async #detach(lazy: boolean): Promise<void> {
+    if (this.#passed) return;
     try {
       await this.#addon.unmountFuse(this.#mountpoint, lazy);
     } catch (error) {
       const code = systemErrorCode(error);
       // Somebody else has unmounted it; the end is near.
       if (code === "EINVAL" || code === "ENOENT") return;
-      throw new FuseError(
-        code === "EBUSY" ? "busy" : "unmount-failed",
-        `cannot unmount ${this.#mountpoint}: ${messageOf(error)}`,
-        { cause: error },
-      );
+      const kind = code === "EBUSY" ? "busy" : "unmount-failed";
+      throw new FuseError(kind, `cannot unmount ${this.#mountpoint}: ${messageOf(error)}`, { cause: error });
     }
   }
 }

@@ -11,8 +11,6 @@ export const ForgetIn = { nlookup: 0 } as const;
 /** Followed by `count` times struct fuse_forget_one. */
 export const BatchForgetIn = { count: 0, size: 8 } as const;
 export const ForgetOne = { nodeid: 0, nlookup: 8, size: 16 } as const;
-export const GetattrIn = { flags: 0, fh: 8 } as const;
-export const StatxIn = { flags: 0, fh: 8 } as const;
 export const SetattrIn = {
   valid: 0,
   fh: 8,

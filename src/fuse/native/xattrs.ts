@@ -1,3 +1,4 @@
+import type { Name } from "../../base/index.js";
 import { Errno } from "../errno.js";
 import type { HandlerContext } from "./handler.js";
 import type { Outcome } from "./outcome.js";
@@ -20,17 +21,13 @@ export function getxattr({ request, reply, fileSystem }: HandlerContext): Outcom
 
 /** LISTXATTR: the names, each with its NUL, or with size 0 how long they are together. */
 export function listxattr({ request, reply, fileSystem }: HandlerContext): Outcome {
-  const names = fileSystem.listXattrs(request.ino);
-  const bytes = names.reduce((sum, name) => sum + name.length + 1, 0);
+  const list = fileSystem
+    .listXattrs(request.ino)
+    .map((name) => `${name}\0`)
+    .join("") as Name;
   const room = request.u32(GetxattrIn.size);
-  if (room === 0) return reply.xattrSize(bytes);
-  if (bytes > room) return -Errno.ERANGE;
-  let at = 0;
-  for (const name of names) {
-    at += reply.name(name, at);
-    at += reply.bytes.writeUInt8(0, at) - at;
-  }
-  return at;
+  if (room === 0) return reply.xattrSize(list.length);
+  return list.length > room ? -Errno.ERANGE : reply.name(list);
 }
 
 export function removexattr({ request, fileSystem }: HandlerContext): Outcome {

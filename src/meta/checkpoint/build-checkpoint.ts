@@ -1,5 +1,4 @@
-import { createWriteStream } from "node:fs";
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, createWriteStream, openSync, readSync, writeSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -99,7 +98,11 @@ async function download(backend: ObjectStore, checkpoint: FoundCheckpoint, path:
 }
 
 /** Writes the checkpoint, reads it back, and compares what went in with what comes out. */
-function writeVerified(path: string, header: Parameters<typeof encodeCheckpoint>[0], records: Iterable<KeyValue>): void {
+function writeVerified(
+  path: string,
+  header: Parameters<typeof encodeCheckpoint>[0],
+  records: Iterable<KeyValue>,
+): void {
   const written = new RecordsHash();
   const fd = openSync(path, "w", 0o600);
   try {
@@ -108,7 +111,7 @@ function writeVerified(path: string, header: Parameters<typeof encodeCheckpoint>
     closeSync(fd);
   }
   const read = new RecordsHash();
-  for (const _record of read.over(readCheckpoint(piecesOf(path)).records)) continue;
+  for (const _record of read.over(readCheckpoint(piecesOf(path)).records));
   assert(read.digest() === written.digest(), `checkpoint ${header.segmentSeq} does not survive encoding`);
 }
 

@@ -1,6 +1,6 @@
 import type { ObjectStore } from "../../backend/index.js";
-import { pruneEpochs } from "../log/epochs.js";
 import type { LeaseKeeper } from "../lease/lease-keeper.js";
+import { pruneEpochs } from "../log/epochs.js";
 import type { VolumeMetadata } from "../volume-metadata.js";
 import type { VolumePosition } from "../volume-position.js";
 import type { MetaTasks } from "../worker/meta-tasks.js";

@@ -1,14 +1,21 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ObjectStore } from "../../backend/index.js";
-import type { SegmentSeq } from "../../base/index.js";
-import { decodeContent, type EpochStart, FormatError, type KeyValue, type OpRange, readCheckpointAsync } from "../../format/index.js";
+import type { Epoch, SegmentSeq } from "../../base/index.js";
+import {
+  decodeContent,
+  type EpochStart,
+  FormatError,
+  type KeyValue,
+  type OpRange,
+  readCheckpointAsync,
+} from "../../format/index.js";
 import { isContentKey, isInodeKey } from "../key-kinds.js";
 import { applySegment } from "../log/apply-segment.js";
 import { readLog } from "../log/read-log.js";
 import { MetaError } from "../meta-error.js";
 import type { Totals } from "../operation.js";
 import type { MetaStore } from "../store.js";
-import { emptyPosition, readPosition, writePosition } from "../volume-position.js";
+import { emptyPosition, writePosition } from "../volume-position.js";
 import { fetchPieces } from "./fetch-pieces.js";
 import { type FoundCheckpoint, listCheckpoints } from "./find-checkpoint.js";
 
@@ -30,7 +37,12 @@ export interface LoadOptions {
 const SLICE_RECORDS = 2000;
 
 export interface LoadedVolume {
-  /** Operations in the segments that were read: those after the checkpoint. */
+  /** The segments that were read, those after the checkpoint: who shipped which operations. */
+  readonly segments: readonly ShippedOperations[];
+}
+
+export interface ShippedOperations {
+  readonly epoch: Epoch;
   readonly shipped: readonly OpRange[];
 }
 
@@ -42,16 +54,16 @@ export interface LoadedVolume {
 export async function loadVolume(store: MetaStore, options: LoadOptions): Promise<LoadedVolume> {
   const { backend, volumeUuid, beginsAt } = options;
   const newest = (await listCheckpoints(backend)).at(-1);
-  store.transact((tx) => writePosition(tx, emptyPosition(volumeUuid)));
-  if (newest !== undefined) await loadCheckpoint(store, newest, options);
+  if (newest === undefined) store.transact((tx) => writePosition(tx, emptyPosition(volumeUuid)));
+  else await loadCheckpoint(store, newest, options);
   const from = ((newest?.segment ?? 0) + 1) as SegmentSeq;
-  const shipped: OpRange[] = [];
+  const segments: ShippedOperations[] = [];
   for await (const segment of readLog(backend, from, beginsAt)) {
-    shipped.push(...segment.shipped);
+    segments.push({ epoch: segment.epoch, shipped: segment.shipped });
     applySegment(store, segment, undefined);
     await nextTurn();
   }
-  return { shipped };
+  return { segments };
 }
 
 async function loadCheckpoint(store: MetaStore, found: FoundCheckpoint, options: LoadOptions): Promise<void> {
@@ -75,7 +87,7 @@ async function loadCheckpoint(store: MetaStore, found: FoundCheckpoint, options:
     }
     store.transact((tx) =>
       writePosition(tx, {
-        ...readPosition(tx),
+        ...emptyPosition(options.volumeUuid),
         segment: header.segmentSeq,
         epoch: header.epoch,
         checkpoint: header.segmentSeq,
@@ -94,7 +106,7 @@ async function loadCheckpoint(store: MetaStore, found: FoundCheckpoint, options:
 function putAll(store: MetaStore, records: readonly KeyValue[], tally: Tally): void {
   store.transact((tx) => {
     for (const [key, value] of records) {
-      tx.put(key, value);
+      tx.append(key, value);
       tally.add(key, value);
     }
   });

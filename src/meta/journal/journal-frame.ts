@@ -1,5 +1,5 @@
-import { hashOf } from "../../format/index.js";
 import type { Ino, OpSeq } from "../../base/index.js";
+import { hashOf } from "../../format/index.js";
 
 /**
  * Records of the journal. Frames of them are `u32 length, 32 bytes BLAKE3 of the rest, records`; a frame that is
@@ -64,7 +64,7 @@ function encodeRecord(record: JournalRecord): readonly Buffer[] {
       return [recordHeader(Kind.clean, record.ino, 0)];
     case "shipped": {
       const bytes = Buffer.allocUnsafe(record.seqs.length * 8);
-      record.seqs.forEach((seq, index) => bytes.writeDoubleLE(seq, index * 8));
+      for (const [index, seq] of record.seqs.entries()) bytes.writeDoubleLE(seq, index * 8);
       return [recordHeader(Kind.shipped, record.seqs.length, bytes.length), bytes];
     }
     case "base": {

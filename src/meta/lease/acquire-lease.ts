@@ -35,7 +35,8 @@ export async function acquireLease(options: LeaseOptions, takeOver: boolean): Pr
       if (settled !== undefined && isSameLease(settled.lease, taken.lease)) return settled;
     }
     // The winner of the race holds it now: the next look says who that is.
-    if (attempt === ATTEMPTS_MAX) throw new MetaError("lease-held", `${store.url}: others are taking the lease just now`);
+    if (attempt === ATTEMPTS_MAX)
+      throw new MetaError("lease-held", `${store.url}: others are taking the lease just now`);
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Clock } from "../../base/index.js";
 import type { ObjectStore } from "../../backend/index.js";
+import type { Clock } from "../../base/index.js";
 import type { LeaseHolder } from "../../format/index.js";
 
 export interface LeaseOptions {

@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { open, type RootDatabase } from "lmdb";
+import { assert } from "../../base/index.js";
 import { MetaError } from "../meta-error.js";
 import type { MetaStore, StoreTransaction } from "../store.js";
 import { FileReserve } from "./file-reserve.js";
@@ -8,6 +9,7 @@ import { FileReserve } from "./file-reserve.js";
 /** LMDB's flag for a transaction that can be rolled back. */
 const ABORTABLE = 1;
 const READERS_MAX = 16;
+const APPEND = { append: true };
 /** How many transactions may pass between two looks at the room left. */
 const RESERVE_CHECK_INTERVAL = 64;
 
@@ -104,6 +106,10 @@ function transactionOver(database: RootDatabase<Buffer, Buffer>): StoreTransacti
     },
     put(key, value) {
       database.putSync(key as Buffer, value as Buffer);
+    },
+    append(key, value) {
+      const stored = database.putSync(key as Buffer, value as Buffer, APPEND) as unknown as boolean;
+      assert(stored, "a record was appended that does not sort behind all others");
     },
     delete(key) {
       database.removeSync(key as Buffer);

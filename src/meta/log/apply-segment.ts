@@ -1,11 +1,5 @@
 import type { ContentId, Ino, Name, OpSeq, SegmentSeq } from "../../base/index.js";
-import {
-  applyTouchToRecord,
-  decodeContent,
-  directoryTimesKey,
-  type LogEntry,
-  parseKey,
-} from "../../format/index.js";
+import { applyTouchToRecord, decodeContent, directoryTimesKey, type LogEntry, parseKey } from "../../format/index.js";
 import { isContentKey, isInodeKey } from "../key-kinds.js";
 import { decodeLocalFile, dirtyKey, garbageKey, localKey } from "../local-records.js";
 import type { Totals } from "../operation.js";

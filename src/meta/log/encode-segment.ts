@@ -1,23 +1,33 @@
 import type { Epoch, OpSeq, SegmentSeq } from "../../base/index.js";
-import { coalesce, encodeVerifiedSegmentPart, type OpRange, splitSegment } from "../../format/index.js";
+import { coalesce, encodeVerifiedSegmentPart, type LogEntry, type OpRange, splitSegment } from "../../format/index.js";
 import { decodeOperation } from "../operation.js";
 
-/** Plain data: it crosses to a worker thread when there is much of it. */
+/** Plain data, in few large pieces: cloning a hundred thousand small ones for a worker would stall the event loop. */
 export interface SegmentInput {
   readonly epoch: Epoch;
   readonly seq: SegmentSeq;
-  /** Encoded operations, in seq order. */
-  readonly operations: readonly { readonly seq: OpSeq; readonly bytes: Uint8Array }[];
+  /** Numbers of the operations, ascending. */
+  readonly operations: readonly OpSeq[];
+  /** The encoded operations, one behind the other… */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** …and where each ends. */
+  readonly ends: readonly number[];
 }
 
 /** Uncompressed bytes per part: about 20 ms to decode, for followers that do it on their event loop. */
 const PART_BYTES_MAX = 2 << 20;
 
 /** The objects of one segment, part 0 first: one value per key, checked by decoding. */
-export function encodeSegment({ epoch, seq, operations }: SegmentInput): readonly Uint8Array[] {
-  const shipped = rangesOf(operations.map((operation) => operation.seq));
-  const entries = coalesce(operations.flatMap(({ seq: opSeq, bytes }) => decodeOperation(opSeq, bytes).entries));
-  return splitSegment({ epoch, seq, shipped, entries }, PART_BYTES_MAX).map(encodeVerifiedSegmentPart);
+export function encodeSegment({ epoch, seq, operations, bytes, ends }: SegmentInput): readonly Uint8Array[] {
+  const entries: LogEntry[] = [];
+  let start = 0;
+  for (const [index, opSeq] of operations.entries()) {
+    const end = ends[index] ?? start;
+    for (const entry of decodeOperation(opSeq, bytes.subarray(start, end)).entries) entries.push(entry);
+    start = end;
+  }
+  const segment = { epoch, seq, shipped: rangesOf(operations), entries: coalesce(entries) };
+  return splitSegment(segment, PART_BYTES_MAX).map(encodeVerifiedSegmentPart);
 }
 
 /** Ascending numbers as ranges of consecutive ones. */

@@ -49,11 +49,7 @@ export async function* readLog(
 }
 
 /** One segment with all its parts; undefined when there is none: part 0 is put last. */
-export async function readSegment(
-  store: ObjectStore,
-  epoch: Epoch,
-  seq: SegmentSeq,
-): Promise<ReadSegment | undefined> {
+export async function readSegment(store: ObjectStore, epoch: Epoch, seq: SegmentSeq): Promise<ReadSegment | undefined> {
   const first = await getPart(store, segmentObjectKey(epoch, seq));
   if (first === undefined) return undefined;
   const numbers = Array.from({ length: first.part.parts - 1 }, (_, index) => index + 1);

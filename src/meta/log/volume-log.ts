@@ -89,20 +89,24 @@ export class VolumeLog implements MetadataLog {
   /** Undefined when none of them is pending any more. */
   async #prepare(seqs: readonly OpSeq[]): Promise<Attempt | undefined> {
     const { metadata, lease, tasks } = this.#options;
-    const operations: { readonly seq: OpSeq; readonly bytes: Uint8Array }[] = [];
+    const operations: OpSeq[] = [];
+    const ends: number[] = [];
+    const records: Uint8Array[] = [];
     let sizeBytes = 0;
     for (const [index, seq] of seqs.entries()) {
       if (index % SLICE_OPERATIONS === SLICE_OPERATIONS - 1) await nextTurn();
-      const bytes = metadata.encodedOperation(seq);
-      if (bytes === undefined) continue;
-      operations.push({ seq, bytes });
-      sizeBytes += bytes.byteLength;
+      const record = metadata.encodedOperation(seq);
+      if (record === undefined) continue;
+      operations.push(seq);
+      records.push(record);
+      sizeBytes += record.byteLength;
+      ends.push(sizeBytes);
     }
     if (operations.length === 0) return undefined;
     const seq = (metadata.position().segment + 1) as SegmentSeq;
-    const input = { epoch: lease.epoch, seq, operations };
+    const input = { epoch: lease.epoch, seq, operations, ends, bytes: Buffer.concat(records) };
     const parts = sizeBytes <= INLINE_BYTES_MAX ? encodeSegment(input) : await tasks.encodeSegment(input);
-    return { seq, operations: operations.map((operation) => operation.seq), parts };
+    return { seq, operations, parts };
   }
 
   async #complete(attempt: Attempt): Promise<void> {

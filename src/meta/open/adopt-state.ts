@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
+import type { LogEntry } from "../../format/index.js";
 import { SHARED_RANGE } from "../local-records.js";
 import { applyEntries, type ChangedKeys, collectChange } from "../log/apply-segment.js";
-import type { LogEntry } from "../../format/index.js";
-import { scan, type StoreRecord } from "../scan.js";
+import { type StoreRecord, scan } from "../scan.js";
 import type { MetaStore } from "../store.js";
 import { readPosition, writePosition } from "../volume-position.js";
 
@@ -36,7 +36,10 @@ export async function adoptState(loaded: MetaStore, store: MetaStore, changes?: 
 }
 
 /** What turns `before` into `after`, both in key order; undefined for each record that is the same. */
-function* differences(before: Iterator<StoreRecord>, after: Iterator<StoreRecord>): Generator<LogEntry | undefined, void> {
+function* differences(
+  before: Iterator<StoreRecord>,
+  after: Iterator<StoreRecord>,
+): Generator<LogEntry | undefined, void> {
   let old = before.next();
   let now = after.next();
   while (old.done !== true || now.done !== true) {

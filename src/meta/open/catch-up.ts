@@ -10,7 +10,7 @@ import { epochAt } from "../log/epochs.js";
 import { type ReadSegment, readLog } from "../log/read-log.js";
 import type { MetaStore } from "../store.js";
 import { readPosition, writePosition } from "../volume-position.js";
-import { countUnpublished, divergedError, hasUnpublished } from "./unpublished.js";
+import { expectNothingUnpublished } from "./unpublished.js";
 
 /**
  * Brings a local store to the end of the volume's log. Segments that this cache directory shipped itself, without
@@ -33,7 +33,7 @@ export async function catchUp(
     if (position.ownEpochs.includes(segment.epoch)) {
       settleShipped(store, segment);
     } else {
-      if (hasUnpublished(store)) throw divergedError(backend.url, countUnpublished(store));
+      expectNothingUnpublished(store, backend.url);
       applySegment(store, segment, changes);
     }
     await nextTurn();
@@ -58,6 +58,6 @@ export function settleShipped(store: MetaStore, segment: ReadSegment): void {
 }
 
 function needsReload(store: MetaStore, backend: ObjectStore): false {
-  if (hasUnpublished(store)) throw divergedError(backend.url, countUnpublished(store));
+  expectNothingUnpublished(store, backend.url);
   return false;
 }

@@ -94,9 +94,15 @@ function provideRoot(store: LmdbStore, { createdAt }: Descriptor): void {
     if (tx.get(inodeKey(ROOT_INO)) !== undefined) return;
     const time = { sec: Math.floor(Date.parse(createdAt) / 1000), nsec: 0 };
     const times = { atime: time, mtime: time, ctime: time, btime: time };
-    tx.put(inodeKey(ROOT_INO), encodeInode({ mode: ROOT_MODE, uid: 0, gid: 0, nlink: 2, rdev: 0, target: "", ...times }));
+    tx.put(
+      inodeKey(ROOT_INO),
+      encodeInode({ mode: ROOT_MODE, uid: 0, gid: 0, nlink: 2, rdev: 0, target: "", ...times }),
+    );
     const position = readPosition(tx);
-    tx.put(directoryTimesKey(ROOT_INO), encodeDirectoryTimes({ mtime: time, ctime: time, nlink: 2, seq: position.lastSeq }));
+    tx.put(
+      directoryTimesKey(ROOT_INO),
+      encodeDirectoryTimes({ mtime: time, ctime: time, nlink: 2, seq: position.lastSeq }),
+    );
     writePosition(tx, { ...position, totals: { ...position.totals, inodes: 1 } });
   });
 }

@@ -18,8 +18,8 @@ import { readPosition, writePosition } from "../volume-position.js";
 import type { MetaTasks } from "../worker/meta-tasks.js";
 import { catchUp } from "./catch-up.js";
 import { loadFresh, removeStore } from "./load-fresh.js";
-import { reload } from "./reload.js";
 import { beginLocalState, endLocalState, readBootId } from "./local-state.js";
+import { reload } from "./reload.js";
 import { replayJournal } from "./replay-journal.js";
 import { openDescriptor } from "./volume-descriptor.js";
 
@@ -120,8 +120,8 @@ async function openStore(options: OpenWriterOptions, descriptor: Descriptor, lea
   if (!existsSync(path)) {
     const journal = await readJournal(join(folder, JOURNAL_FILE));
     if (journal !== undefined) expectVolume(options, descriptor, journal.base.volumeUuid);
-    await loadFresh(tasks, input, onProgress, (store, { shipped }) => {
-      if (journal !== undefined) replayJournal(store, journal, { ...options, volume: backend.url, shipped });
+    await loadFresh(tasks, input, onProgress, (store, { segments }) => {
+      if (journal !== undefined) replayJournal(store, journal, { ...options, volume: backend.url, segments });
     });
     return new LmdbStore(path);
   }
@@ -175,7 +175,15 @@ function createRoot(metadata: VolumeMetadata, { root, clock }: OpenWriterOptions
   metadata.update((tx) => {
     const times = { atime: now, mtime: now, ctime: now, btime: now };
     const { mode, uid, gid } = root;
-    tx.putInode(ROOT_INO, { mode: S_IFDIR | (mode & 0o7777), uid, gid, nlink: ROOT_NLINK, rdev: 0, target: "", ...times });
+    tx.putInode(ROOT_INO, {
+      mode: S_IFDIR | (mode & 0o7777),
+      uid,
+      gid,
+      nlink: ROOT_NLINK,
+      rdev: 0,
+      target: "",
+      ...times,
+    });
     tx.putDirectoryTimes(ROOT_INO, { mtime: now, ctime: now, nlink: ROOT_NLINK, seq: tx.seq });
   });
 }

@@ -1,17 +1,18 @@
-import type { ContentId, OpSeq } from "../../base/index.js";
+import type { ContentId, Epoch, OpSeq } from "../../base/index.js";
 import { inodeKey, type OpRange } from "../../format/index.js";
+import type { ShippedOperations } from "../checkpoint/load-volume.js";
 import type { JournalContents } from "../journal/read-journal.js";
 import { decodeLocalFile, dirtyKey, localKey, operationKey } from "../local-records.js";
 import { applyEntries } from "../log/apply-segment.js";
 import { decodeOperation, encodeOperation } from "../operation.js";
 import type { MetaStore } from "../store.js";
 import { readPosition, writePosition } from "../volume-position.js";
-import { divergedError } from "./unpublished.js";
+import { divergedError, isOnlyRootCreation } from "./unpublished.js";
 
 export interface ReplayOptions {
   readonly volume: string;
-  /** In the segments that were loaded. */
-  readonly shipped: readonly OpRange[];
+  /** What was loaded behind the checkpoint. */
+  readonly segments: readonly ShippedOperations[];
   /** Whether the bytes of a dirty file are still there. */
   readonly contentExists: (id: ContentId) => boolean;
 }
@@ -23,8 +24,13 @@ export interface ReplayOptions {
  * @throws MetaError diverged when others have written to the volume since.
  */
 export function replayJournal(store: MetaStore, journal: JournalContents, options: ReplayOptions): void {
-  const operations = journal.operations.filter(([seq]) => !isShipped(options.shipped, seq));
-  expectOwnHistory(store, journal, operations, options.volume);
+  // Another writer's operations have numbers of their own history.
+  const own = options.segments.filter(({ epoch }) => isOwn(journal, epoch)).flatMap(({ shipped }) => shipped);
+  const operations = withoutShipped(journal.operations, own);
+  if (isOvertaken(store, journal)) {
+    expectNothingPending(journal, operations, options.volume);
+    return;
+  }
   for (const [seq, bytes] of operations) replayOperation(store, seq, bytes);
   store.transact((tx) => {
     for (const [ino, record] of journal.dirty) {
@@ -48,20 +54,34 @@ function replayOperation(store: MetaStore, seq: OpSeq, bytes: Uint8Array): void 
   });
 }
 
-/** Ranges are of many segments, in no order. */
-function isShipped(ranges: readonly OpRange[], seq: OpSeq): boolean {
-  return ranges.some(({ first, last }) => first <= seq && seq <= last);
+function isOwn({ base }: JournalContents, epoch: Epoch): boolean {
+  return (base.ownEpochs as readonly number[]).includes(epoch);
 }
 
-function expectOwnHistory(
-  store: MetaStore,
-  { base, dirty }: JournalContents,
+/** Ranges are of many segments, in no order, and do not overlap; operations are in order. */
+function withoutShipped(operations: JournalContents["operations"], ranges: readonly OpRange[]) {
+  const sorted = [...ranges].sort((a, b) => a.first - b.first);
+  let index = 0;
+  return operations.filter(([seq]) => {
+    while ((sorted[index]?.last ?? seq) < seq) index++;
+    return seq < (sorted[index]?.first ?? Number.POSITIVE_INFINITY);
+  });
+}
+
+/** Whether somebody else has written to the volume since. */
+function isOvertaken(store: MetaStore, journal: JournalContents): boolean {
+  const { segment, epoch } = store.read(readPosition);
+  return segment > journal.base.segment && !isOwn(journal, epoch);
+}
+
+function expectNothingPending(
+  { dirty }: JournalContents,
   operations: JournalContents["operations"],
   volume: string,
 ): void {
-  const { segment, epoch } = store.read(readPosition);
-  if (segment <= base.segment || (base.ownEpochs as readonly number[]).includes(epoch)) return;
   if (operations.length === 0 && dirty.length === 0) return;
+  const seqs = operations.map(([seq]) => seq);
+  if (isOnlyRootCreation(seqs, dirty.length)) return;
   const bytes = dirty.reduce((sum, [, record]) => sum + decodeLocalFile(record).sizeBytes, 0);
   throw divergedError(volume, { files: dirty.length, bytes, operations: operations.length });
 }

@@ -1,9 +1,9 @@
 import type { ObjectStore } from "../../backend/index.js";
+import type { EpochStart } from "../../format/index.js";
 import { type BuiltCheckpoint, buildCheckpoint, type CheckpointInput } from "../checkpoint/build-checkpoint.js";
 import { type LoadedVolume, type LoadProgress, loadVolume } from "../checkpoint/load-volume.js";
 import { LmdbStore } from "../lmdb/lmdb-store.js";
 import { encodeSegment, type SegmentInput } from "../log/encode-segment.js";
-import type { EpochStart } from "../../format/index.js";
 
 /** Plain data. */
 export interface LoadInput {
@@ -15,6 +15,7 @@ export interface LoadInput {
 
 /** Work on metadata that is too long for the event loop. */
 export interface MetaTasks {
+  /** Takes `input.bytes`, with all of its buffer: the caller must not use it any more. */
   encodeSegment(input: SegmentInput): Promise<readonly Uint8Array[]>;
   buildCheckpoint(input: CheckpointInput): Promise<BuiltCheckpoint | undefined>;
   /** Makes a store that holds the volume, and closes it. */

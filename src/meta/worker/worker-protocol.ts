@@ -24,7 +24,12 @@ export type MetaTaskReply =
 /** An error in a form that survives the way between threads, where classes are lost. */
 export type TaskFailure =
   | { readonly layer: "meta"; readonly kind: MetaErrorKind; readonly message: string }
-  | { readonly layer: "backend"; readonly kind: BackendErrorKind; readonly message: string; readonly retryable: boolean }
+  | {
+      readonly layer: "backend";
+      readonly kind: BackendErrorKind;
+      readonly message: string;
+      readonly retryable: boolean;
+    }
   | { readonly layer: "other"; readonly message: string };
 
 export function failureOf(error: unknown): TaskFailure {

@@ -33,7 +33,7 @@ export class WorkerTasks implements MetaTasks {
   }
 
   async encodeSegment(input: SegmentInput): Promise<readonly Uint8Array[]> {
-    return (await this.#run({ kind: "encode-segment", input })) as readonly Uint8Array[];
+    return (await this.#run({ kind: "encode-segment", input }, [input.bytes.buffer])) as readonly Uint8Array[];
   }
 
   async buildCheckpoint(input: CheckpointInput): Promise<BuiltCheckpoint | undefined> {
@@ -54,7 +54,7 @@ export class WorkerTasks implements MetaTasks {
     await this.#pool.destroy();
   }
 
-  async #run(task: MetaTask, transferList: readonly MessagePort[] = []): Promise<unknown> {
+  async #run(task: MetaTask, transferList: readonly (MessagePort | ArrayBuffer)[] = []): Promise<unknown> {
     const reply = await this.#pool.run(task, { transferList: [...transferList] });
     if (reply.ok) return reply.result;
     throw errorOf(reply.failure);

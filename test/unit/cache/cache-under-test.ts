@@ -3,7 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createObjectStore, type ObjectStore } from "../../../src/backend/index.js";
 import type { Ino } from "../../../src/base/index.js";
-import { CacheDirectory, type ContentCacheOptions, type OpenContent, openContentCache } from "../../../src/cache/index.js";
+import {
+  CacheDirectory,
+  type ContentCacheOptions,
+  type OpenContent,
+  openContentCache,
+} from "../../../src/cache/index.js";
 import type { LocalCache } from "../../../src/cache/local-cache.js";
 import { LmdbStore, VolumeMetadata } from "../../../src/meta/index.js";
 import { emptyPosition, findPosition, writePosition } from "../../../src/meta/volume-position.js";
@@ -140,4 +145,3 @@ function inodeRecord() {
 export async function settled(): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 5));
 }
-

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { afterEach, expect, test, vi } from "vitest";
 import type { Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES } from "../../../src/format/index.js";

@@ -116,6 +116,18 @@ describe("fsync and close", () => {
     },
   );
 
+  it("fail when the right to write was lost before all was published", async () => {
+    let isLost = false;
+    const lost = () => Promise.reject(new Error("lease lost"));
+    const publisher = { syncInode: lost, syncDirectory: lost };
+    const fenced = new FsFixture({ publisher, isReadOnly: () => isLost });
+    const { opened } = await fenced.fs.create(USER, ROOT_INO, nameOf("f"), 0o644, O_WRONLY);
+    isLost = true;
+    await expect(fenced.fs.sync(opened.handle, false)).rejects.toThrow("lease lost");
+    await expect(fenced.fs.syncDirectory(fenced.fs.openDirectory(ROOT_INO))).rejects.toThrow("lease lost");
+    await fenced.dispose();
+  });
+
   it("of a reader does not wait", async () => {
     const durable = new FsFixture({ durability: "close" });
     const { handle } = await durable.fs.open(await durable.file("f"), O_RDONLY);

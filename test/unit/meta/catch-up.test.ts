@@ -78,6 +78,16 @@ describe("catching up", () => {
     expect(Object.keys(treeOf(again.metadata))).toEqual(["/", "/unpublished"]);
   });
 
+  it("does not count the root directory of a mount in which nothing was done", async () => {
+    const a = await fixture.writer("a");
+    await a.close();
+    await write("b", ({ metadata }) => createFile(metadata, ROOT_INO, "one"));
+    const again = await fixture.writer("a");
+    expect(Object.keys(treeOf(again.metadata))).toEqual(["/", "/one"]);
+    expect(again.metadata.totals().inodes).toBe(2);
+    expect(Array.from(again.metadata.pendingOperations())).toEqual([]);
+  });
+
   it("publishes after a crash what was pending, once", async () => {
     const a = await fixture.writer("a");
     createFile(a.metadata, ROOT_INO, "one");

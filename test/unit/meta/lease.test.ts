@@ -137,7 +137,9 @@ describe.each([true, false])("lease, conditional writes: %s", (conditional) => {
     const asking = ["a", "b", "c", "d"].map((id) =>
       LeaseKeeper.acquire({ store: backend, clock, holder: holder(id) }, false),
     );
-    const winners = (await passing(Promise.allSettled(asking))).flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    const winners = (await passing(Promise.allSettled(asking))).flatMap((result) =>
+      result.status === "fulfilled" ? [result.value] : [],
+    );
     keepers.push(...winners);
     expect(winners).toHaveLength(1);
   });

@@ -2,7 +2,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Ino, type Name, type OpSeq, ROOT_INO } from "../../../src/base/index.js";
 import { type FollowerVolume, InlineTasks, type Metadata, openFollower } from "../../../src/meta/index.js";
 import { selectOperations } from "../../../src/publish/selection.js";
-import { createFile, MetaFixture, makeDirectory, removeFile, shipAll, time, treeOf } from "../../support/meta-fixture.js";
+import {
+  createFile,
+  MetaFixture,
+  makeDirectory,
+  removeFile,
+  shipAll,
+  time,
+  treeOf,
+} from "../../support/meta-fixture.js";
 
 /** mulberry32: small, and the same on every machine. */
 function randomOf(seed: number): (below: number) => number {

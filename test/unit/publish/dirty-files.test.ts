@@ -16,22 +16,28 @@ describe("DirtyFiles", () => {
   it("lets a burst of closes settle, then takes them together in closing order", async () => {
     const { clock, files } = setUp();
     files.opened(a);
-    files.closed(b);
+    files.closed(b, 1);
     await clock.advance(200);
-    files.closed(a);
+    files.closed(a, 1);
     expect(files.take("due", all)).toEqual([]);
     await clock.advance(300);
     expect(files.take("due", all)).toEqual([b, a]);
   });
 
-  it("waits no longer than a second even when files keep being closed", async () => {
+  it("waits no longer than five seconds when files keep being closed, nor when a pack is full", async () => {
     const { clock, files } = setUp();
-    files.closed(a);
-    for (let i = 0; i < 10; i++) {
+    files.closed(a, 1);
+    for (let i = 0; i < 49; i++) {
       await clock.advance(100);
-      files.closed(b);
+      files.closed(b, 1);
     }
-    expect(files.take("due", all)).toContain(a);
+    expect(files.take("due", all)).toEqual([]);
+    await clock.advance(100);
+    files.closed(b, 1);
+    expect(files.take("due", all)).toEqual([a, b]);
+    files.closed(3 as Ino, 1);
+    files.closed(4 as Ino, 15 << 20);
+    expect(files.take("due", all)).toEqual([4]);
   });
 
   it("takes a file that stays open every 30 seconds", async () => {
@@ -70,7 +76,7 @@ describe("DirtyFiles", () => {
 
   it("retries a failed file later and later, and keeps who waits unless waiting does not help", async () => {
     const { clock, files } = setUp();
-    files.closed(a);
+    files.closed(a, 1);
     const waits = files.urge(a);
     files.take("urgent", all);
     files.failed(a, new Error("no route"), false);

@@ -1,0 +1,110 @@
+import { execFile } from "node:child_process";
+import { chmodSync, closeSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { loadAddon } from "../../src/native/index.js";
+
+const run = promisify(execFile);
+const ADDON = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
+const hasFuse = existsSync("/dev/fuse") && process.getuid?.() === 0;
+
+describe("system functions", () => {
+  const addon = loadAddon();
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "podfs-system-"));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  test("a locked file is refused to others until its descriptor is closed", () => {
+    const path = join(directory, "lock");
+    const held = addon.lockFile(path);
+    expect(held).toBeGreaterThan(0);
+    expect(addon.lockFile(path)).toBe(-11);
+    closeSync(held);
+    const again = addon.lockFile(path);
+    expect(again).toBeGreaterThan(0);
+    closeSync(again);
+    expect(addon.lockFile(join(directory, "no", "such"))).toBe(-2);
+  });
+
+  test("reflink clones or says why not", () => {
+    const [from, to] = ["from", "to"].map((name) => openSync(join(directory, name), "w+"));
+    expect(addon.reflink(from!, to!)).toBeLessThanOrEqual(0);
+    expect(addon.reflink(-1, to!)).toBe(-9);
+    for (const fd of [from!, to!]) closeSync(fd);
+  });
+
+  for (const what of ["passthrough", "io_uring", "o_direct", "memlock"] as const) {
+    test(`the probe of ${what} answers with a reason and leaves nothing behind`, async () => {
+      const mounts = async () => (await run("cat", ["/proc/self/mounts"])).stdout;
+      const before = await mounts();
+      const result = await addon.probe(what, directory);
+      expect(typeof result.ok).toBe("boolean");
+      expect(result.detail).not.toBe("");
+      expect(await mounts()).toBe(before);
+    });
+  }
+
+  test("mounting where there is nothing, or nothing to mount, is one clear line", async () => {
+    await expect(addon.mountFuse(join(directory, "missing"), "", "x")).rejects.toThrow(/^ENO(ENT|DEV): .*/);
+    await expect(addon.mountFuse("/dev/fd/99", "", "x")).rejects.toThrow(/EBADF: .*\/dev\/fd\/99 is not open/);
+    await expect(addon.mountFuse("/dev/fd/1x", "", "x")).rejects.toThrow(/EINVAL/);
+    const file = openSync(join(directory, "plain"), "w");
+    await expect(addon.mountFuse(`/dev/fd/${file}`, "", "x")).rejects.toThrow(/is not an open \/dev\/fuse/);
+    closeSync(file);
+    await expect(addon.unmountFuse(directory, false)).rejects.toThrow(/EINVAL|EPERM/);
+  });
+
+  describe.skipIf(!hasFuse)("mounting (skipped without /dev/fuse and root)", () => {
+    test("unknown options are refused by name", async () => {
+      await expect(addon.mountFuse(directory, "no_such_option", "x")).rejects.toThrow(/EINVAL.*no_such_option/);
+    });
+
+    test("a descriptor that somebody has mounted is taken as it is", async () => {
+      const fd = await addon.mountFuse(directory, "default_permissions", "x");
+      expect(await addon.mountFuse(`/dev/fd/${fd}`, "", "x")).toBe(fd);
+      await addon.unmountFuse(directory, true);
+      closeSync(fd);
+    });
+
+    test("a user without rights mounts and unmounts by fusermount3", async (context) => {
+      if (!existsSync("/usr/bin/fusermount3")) return context.skip("there is no fusermount3");
+      // A copy that everybody may read: the checkout may lie in somebody's home.
+      chmodSync(directory, 0o755);
+      const copy = join(directory, "podfs.node");
+      copyFileSync(ADDON, copy);
+      const point = join(directory, "point");
+      mkdirSync(point);
+      writeFileSync(join(directory, "own"), "");
+      await run("chown", ["-R", "65534:65534", directory]);
+      const code = `
+        const addon = require(${JSON.stringify(copy)}); const fs = require("node:fs");
+        const shown = () => fs.readFileSync("/proc/self/mounts", "utf8").split("\\n").filter((line) => line.includes(${JSON.stringify(point)}));
+        (async () => {
+          const fd = await addon.mountFuse(${JSON.stringify(point)}, "nosuid,nodev,default_permissions,subtype=podfs", "a,b");
+          console.log(shown().join());
+          fs.closeSync(fd);
+          await addon.unmountFuse(${JSON.stringify(point)}, true);
+          console.log("left: " + shown().length);
+          await addon.mountFuse("/proc", "", "x").catch((error) => console.log(error.message));
+        })();`;
+      // In a mount namespace of its own, with a device that everybody may open, as distributions have it.
+      const asNobody = `mknod "$0/fuse" c 10 229 && chmod 666 "$0/fuse" && mount --bind "$0/fuse" /dev/fuse &&
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups "$1" -e "$2"`;
+      const { stdout } = await run(
+        "unshare",
+        ["--mount", "--propagation", "private", "sh", "-c", asNobody, directory, process.execPath, code],
+        { cwd: directory },
+      );
+      const [shown, left, refused] = stdout.trim().split("\n");
+      expect(shown).toMatch(/^a,b .*fuse\.podfs .*user_id=65534/);
+      expect(left).toBe("left: 0");
+      expect(refused).toMatch(/^EPERM: .*fusermount3/);
+    });
+  });
+});
