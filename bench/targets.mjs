@@ -29,7 +29,12 @@ function dataRows(label, target, ...mountOptions) {
     const mounted = bench.mount(bench.path("store"), "workspace", "--create", "--durability", "local", ...mountOptions);
     const jobs = [
       ["sequential write, new file", { rw: "write", blockSize: "1M" }, "bytesPerSecond", true],
-      ["4 KiB random write, new file", { rw: "randwrite", blockSize: "4k", runtimeSeconds: 3 }, "operationsPerSecond", true],
+      [
+        "4 KiB random write, new file",
+        { rw: "randwrite", blockSize: "4k", runtimeSeconds: 3 },
+        "operationsPerSecond",
+        true,
+      ],
       ["sequential read", { rw: "read", blockSize: "1M" }, "bytesPerSecond", false],
       ["4 KiB random read", { rw: "randread", blockSize: "4k", runtimeSeconds: 3 }, "operationsPerSecond", false],
       ["mmap read", { rw: "read", blockSize: "64k", engine: "mmap" }, "bytesPerSecond", false],
@@ -40,7 +45,8 @@ function dataRows(label, target, ...mountOptions) {
         const file = fresh ? `${name.replaceAll(/\W/g, "-")}-${round}` : "read";
         const run = (directory) => {
           // The same warm page cache on both sides: these rows are about what the filesystem adds.
-          if (!fresh && round === 0) shell(`dd if=/dev/urandom of=${join(directory, file)} bs=1M count=${FILE_MIB} status=none`);
+          if (!fresh && round === 0)
+            shell(`dd if=/dev/urandom of=${join(directory, file)} bs=1M count=${FILE_MIB} status=none`);
           const result = fio(join(directory, file), { ...job, sizeMiB: FILE_MIB })[figure];
           if (fresh) shell(`rm ${join(directory, file)}`);
           return result;
@@ -101,11 +107,17 @@ PY`,
     const client = new S3Client({ endpoint: server.endpoint, region: "us-east-1", forcePathStyle: true, credentials });
     await client.send(new PutObjectCommand({ Bucket: "bench", Key: "one", Body: Buffer.alloc(8192) }));
     const each = await secondsAsync(async () => {
-      for (let i = 0; i < 50; i++) await (await client.send(new GetObjectCommand({ Bucket: "bench", Key: "one" }))).Body.transformToByteArray();
+      for (let i = 0; i < 50; i++)
+        await (await client.send(new GetObjectCommand({ Bucket: "bench", Key: "one" }))).Body.transformToByteArray();
     });
     const pair = { ours, yardstick: (each / 50) * 2000 };
     rows.push(ratioRow("cold read of them, 30 ms per request", "≤ 1/30 = 0.033", "s", [pair]));
-    rows.push({ name: "  GETs for that, mount included", target: "≤ 10", unit: "requests", ours: bench.status(cold).backend.gets });
+    rows.push({
+      name: "  GETs for that, mount included",
+      target: "≤ 10",
+      unit: "requests",
+      ours: bench.status(cold).backend.gets,
+    });
     bench.unmount(cold);
   } finally {
     server.stop();
@@ -128,20 +140,28 @@ async function linkRows() {
       const url = `s3://bench/link-${round}?endpoint=${server.direct}&region=us-east-1`;
       const bodies = Array.from({ length: pieces }, () => randomBytes(64 << 20));
       const sdkPut = await secondsAsync(() =>
-        Promise.all(bodies.map((Body, i) => client.send(new PutObjectCommand({ Bucket: "bench", Key: `sdk-${round}-${i}`, Body })))),
+        Promise.all(
+          bodies.map((Body, i) =>
+            client.send(new PutObjectCommand({ Bucket: "bench", Key: `sdk-${round}-${i}`, Body })),
+          ),
+        ),
       );
       const source = bench.mount(url, `source-${round}`, "--create");
       const ours = seconds(() => {
         shell(`dd if=/dev/urandom of=${source}/file bs=1M count=${FILE_MIB} status=none`);
         bench.podfs("flush", source);
       });
-      const generate = seconds(() => shell(`dd if=/dev/urandom of=${bench.directory}/plain bs=1M count=${FILE_MIB} status=none`));
+      const generate = seconds(() =>
+        shell(`dd if=/dev/urandom of=${bench.directory}/plain bs=1M count=${FILE_MIB} status=none`),
+      );
       put.push({ ours: FILE_MIB / (ours - generate), yardstick: FILE_MIB / sdkPut });
       bench.unmount(source);
       const sdkGet = await secondsAsync(() =>
         Promise.all(
           bodies.map(async (_body, i) =>
-            (await client.send(new GetObjectCommand({ Bucket: "bench", Key: `sdk-${round}-${i}` }))).Body.transformToByteArray(),
+            (
+              await client.send(new GetObjectCommand({ Bucket: "bench", Key: `sdk-${round}-${i}` }))
+            ).Body.transformToByteArray(),
           ),
         ),
       );
@@ -242,7 +262,8 @@ async function slowS3(directory, latencyMs) {
   const child = spawn(process.execPath, [join(PROJECT, "bench/support/slow-s3.mjs"), directory, String(latencyMs)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  for await (const line of createInterface({ input: child.stdout })) return { ...JSON.parse(line), stop: () => child.kill() };
+  for await (const line of createInterface({ input: child.stdout }))
+    return { ...JSON.parse(line), stop: () => child.kill() };
   throw new Error("the S3 server did not start");
 }
 

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, fchmodSync, ftruncateSync, mkdirSync, readFileSync, writeSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ContentId, UserError } from "../base/index.js";
 import type { PackNumber } from "../format/index.js";
@@ -60,10 +61,9 @@ export class CacheDirectory {
     return join(this.path, "mirrors");
   }
 
-  makeContentDirectories(): void {
-    for (let index = 0; index < FANOUT; index++) {
-      mkdirSync(join(this.contentRoot, fanoutName(index)), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
-    }
+  async makeContentDirectories(): Promise<void> {
+    const names = Array.from({ length: FANOUT }, (_, index) => join(this.contentRoot, fanoutName(index)));
+    await Promise.all(names.map((name) => mkdir(name, { recursive: true, mode: PRIVATE_DIRECTORY_MODE })));
   }
 
   contentDirectory(id: ContentId): string {

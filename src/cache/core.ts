@@ -92,8 +92,8 @@ export class CacheCore {
   }
 
   /** Counts an open file as it is now. */
-  count(image: OpenImage, local = this.parts.metadata.local(image.ino)): void {
-    const { diskBytes: bytes } = image.stat();
+  count(image: OpenImage, local = this.parts.metadata.local(image.ino), fetchedBytes = 0): void {
+    const bytes = diskBytesOf(image, image.counted.bytes + fetchedBytes);
     const dirty = this.isCurrent(image, local) && local.dirty;
     const counted = { bytes, dirtyBytes: dirty ? bytes : 0 };
     this.parts.ledger.move(image.ino, image.counted, counted);
@@ -110,8 +110,8 @@ export class CacheCore {
   /** A content file with its block map and its pager. Owns the descriptor. @throws CacheError local-io. */
   mapFile(ino: Ino, contentId: ContentId, fd: number): OpenFile & { readonly pager: Pager } {
     const { addon, directory, metadata, transfer, room, onProblem, follower } = this.parts;
-    const onFilled = (filled: Pager): void => this.#filled(filled);
-    const tools = { metadata, transfer, room, onProblem, onFilled };
+    const onFetched = (pager: Pager, bytes: number): void => this.#fetched(pager, bytes);
+    const tools = { metadata, transfer, room, onProblem, onFetched };
     const pager = new Pager(ino, directory.contentPath(contentId), tools);
     const file = mappedFile(addon, fd, directory.mapPath(contentId), pager);
     pager.attach(file);
@@ -152,22 +152,26 @@ export class CacheCore {
     void this.removeMap(local.contentId);
   }
 
-  #filled(pager: Pager): void {
+  #fetched(pager: Pager, bytes: number): void {
     const { metadata, retained, ledger } = this.parts;
     const { ino } = pager;
     const image = this.images.get(ino);
-    if (image !== undefined) {
-      this.count(image);
+    if (image?.pager === pager) {
+      this.count(image, metadata.local(ino), bytes);
       return;
     }
     // Read-ahead that arrived after the last close.
     const open = retained.get(ino);
     const local = metadata.local(ino);
     if (open?.pager !== pager || local?.contentId !== open.contentId) return;
-    const { diskBytes } = statFile(open.file);
-    const after = { ...local, diskBytes };
+    const after = { ...local, diskBytes: diskBytesOf(open, local.diskBytes + bytes) };
     metadata.update((tx) => tx.putLocal(ino, after));
     ledger.move(ino, countOf(local), countOf(after));
     this.settleClosed(ino, after);
   }
+}
+
+/** While fetches write into a file, what they have written is held for them already: it must not count twice. */
+function diskBytesOf({ file, pager }: OpenFile, known: number): number {
+  return pager?.busy ? known : statFile(file).diskBytes;
 }

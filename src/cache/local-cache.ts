@@ -238,7 +238,8 @@ export class LocalCache implements ContentCache {
       garbage.add(contentId, ledger.discard(ino, image.counted));
       return;
     }
-    const { diskBytes } = image.stat();
+    core.count(image, local);
+    const diskBytes = image.counted.bytes;
     let after = local;
     if (diskBytes !== local.diskBytes) {
       after = { ...local, diskBytes };

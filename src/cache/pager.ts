@@ -21,8 +21,8 @@ export interface PagerTools {
   readonly room: Room;
   /** One line for the log: something could not be had. */
   readonly onProblem: (message: string) => void;
-  /** Blocks of this file have come to the disk. */
-  readonly onFilled: (pager: Pager) => void;
+  /** A fetch has ended, and has brought so many bytes to the disk. */
+  readonly onFetched: (pager: Pager, bytes: number) => void;
 }
 
 /**
@@ -137,8 +137,10 @@ export class Pager implements ContentFileEvents {
     const bytes = chunks.reduce((sum, { record }) => sum + record.rawLength, 0);
     this.#jobs++;
     let release: (() => void) | undefined;
+    let written = 0;
     try {
       release = await room.hold(bytes);
+      written = bytes;
       const targets = chunks.map((chunk) => targetOf(chunk, this.#path, CHUNK_SIZE_BYTES));
       const outcomes = await transfer.fetchChunks(pack, targets, priority);
       this.#settle(file, blocks, outcomes);
@@ -147,8 +149,8 @@ export class Pager implements ContentFileEvents {
       this.#fail(file, blocks, errno, error);
     } finally {
       this.#jobs--;
-      this.#tools.onFilled(this);
       release?.();
+      this.#tools.onFetched(this, written);
       if (this.#jobs === 0) {
         this.#idle?.resolve();
         this.#idle = undefined;

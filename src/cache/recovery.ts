@@ -24,12 +24,11 @@ export async function adoptDirectory(directory: CacheDirectory, metadata: Metada
     const left = await readdir(directory.contentRoot);
     if (left.length > 0) await rename(directory.contentRoot, await lostName(directory));
     await mkdir(directory.contentRoot, { recursive: true, mode: 0o700 });
-    directory.makeContentDirectories();
+    await directory.makeContentDirectories();
     const lost = await lostTrees(directory);
     for (const id of dirty) await bringBack(directory, lost, id);
     ContentIds.startAbove(metadata, dirty);
   }
-  directory.makeContentDirectories();
 }
 
 /** Deletes what {@link adoptDirectory} set aside. In the background: it may be millions of files. */

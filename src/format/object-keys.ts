@@ -9,7 +9,6 @@ export const LEASE_OBJECT_KEY = "meta/lease";
 export const LOG_PREFIX = "meta/log/";
 export const CHECKPOINT_PREFIX = "meta/snapshot/";
 export const PACK_PREFIX = "pack/";
-export const NAMED_SNAPSHOT_PREFIX = "snap/";
 
 const NUMBER_DIGITS = 16; // of 2^53
 

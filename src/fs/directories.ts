@@ -3,6 +3,7 @@ import { namedInode } from "./attributes.js";
 import { checkName, type FsContext, mutate, requireInode, requireParent } from "./context.js";
 import { FsError, NO_SUCH_NAME } from "./errors.js";
 import type { DirectoryEntry } from "./file-system.js";
+import type { DirectoryHandle } from "./handles.js";
 import { isDirectory, S_IFDIR } from "./modes.js";
 import { dropDirectory, dropUnusedOrphan, keepRemoved } from "./removal.js";
 
@@ -28,9 +29,9 @@ export function readDirectory(
   cookie: number,
   limit: number,
 ): readonly DirectoryEntry[] {
-  const { ino, trail } = context.handles.directory(id);
-  // rewinddir(3) asks for the directory as it is now.
-  if (cookie === COOKIE_START) trail.clear();
+  const handle = context.handles.directory(id);
+  const { ino, trail } = handle;
+  if (cookie === COOKIE_START) beginListing(context, handle);
   const entries: DirectoryEntry[] = [];
   if (cookie < COOKIE_SELF && limit > 0) entries.push(dot("." as Name, ino, COOKIE_SELF));
   if (cookie < COOKIE_PARENT && entries.length < limit) entries.push(dot(".." as Name, ino, COOKIE_PARENT));
@@ -50,6 +51,17 @@ export function readDirectory(
     entries.push({ name, ino: dentry.ino, type: dentry.type, cookie: trail.length + COOKIE_PARENT });
   }
   return entries;
+}
+
+/**
+ * rewinddir(3) asks for the directory as it is now; seekdir(3) to the start does too, and must not end what telldir(3) gave
+ * before. They look the same here, so the trail is kept for as long as it is right.
+ */
+function beginListing(context: FsContext, handle: DirectoryHandle): void {
+  const seq = context.metadata.directoryTimes(handle.ino)?.seq;
+  if (seq === handle.listedSeq) return;
+  handle.trail.clear();
+  handle.listedSeq = seq;
 }
 
 /** The kernel knows itself where ".." leads; nothing here records it, so the directory's own number stands in. */

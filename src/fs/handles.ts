@@ -1,4 +1,4 @@
-import type { HandleId, Ino } from "../base/index.js";
+import type { HandleId, Ino, OpSeq } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
 import { FsError } from "./errors.js";
 import { NameTrail } from "./name-trail.js";
@@ -17,6 +17,8 @@ export interface DirectoryHandle {
   readonly id: HandleId;
   readonly ino: Ino;
   readonly trail: NameTrail;
+  /** State of the directory in which the trail was begun: the last operation that touched it. */
+  listedSeq: OpSeq | undefined;
 }
 
 /**
@@ -35,7 +37,7 @@ export class HandleTable {
   }
 
   openDirectory(ino: Ino): DirectoryHandle {
-    const handle = { id: this.#next(ino), ino, trail: new NameTrail() };
+    const handle = { id: this.#next(ino), ino, trail: new NameTrail(), listedSeq: undefined };
     this.#directories.set(handle.id, handle);
     return handle;
   }

@@ -263,7 +263,14 @@ function startPublisher(
 ): Publisher {
   if (!("log" in volume)) return idlePublisher;
   const warn = (message: string, error: unknown): void => log.warn({ err: error }, message);
-  const publisher = new BackgroundPublisher({ metadata: volume.metadata, cache, transfer, log: volume.log, clock, warn });
+  const publisher = new BackgroundPublisher({
+    metadata: volume.metadata,
+    cache,
+    transfer,
+    log: volume.log,
+    clock,
+    warn,
+  });
   publisher.start();
   volume.log.onLeaseLost((reason) => {
     log.error({ reason }, "fenced: the right to write was lost; what is not published stays in the cache directory");

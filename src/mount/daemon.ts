@@ -77,7 +77,9 @@ class Daemon {
     const onSignal = (signal: NodeJS.Signals): void => {
       this.#log.info({ signal }, "told to end");
       const { drainTimeoutMs } = this.#options;
-      void this.#stop(mount, { drainTimeoutMs, lazy: true, onProgress: ignore }).catch((error: Error) => this.#crash(error));
+      void this.#stop(mount, { drainTimeoutMs, lazy: true, onProgress: ignore }).catch((error: Error) =>
+        this.#crash(error),
+      );
     };
     process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
     // A terminal that closes ends a foreground mount as politely as Ctrl-C does.

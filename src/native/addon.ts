@@ -168,5 +168,8 @@ export interface Addon {
   /** FICLONE; negative errno where the filesystem cannot. */
   reflink(fromFd: number, toFd: number): number;
   /** Tries what `doctor` asks about: opens and releases only, changes nothing. */
-  probe(what: "passthrough" | "io_uring" | "o_direct" | "memlock", path: string): Promise<{ ok: boolean; detail: string }>;
+  probe(
+    what: "passthrough" | "io_uring" | "o_direct" | "memlock",
+    path: string,
+  ): Promise<{ ok: boolean; detail: string }>;
 }

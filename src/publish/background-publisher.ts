@@ -1,8 +1,8 @@
 import { type Clock, Deferred, type Ino, ignore, type OpSeq, type Timer } from "../base/index.js";
-import { MetaError, type MetadataLog, type PendingOperation } from "../meta/index.js";
+import { type MetadataLog, MetaError, type PendingOperation } from "../meta/index.js";
 import { PublishError } from "./errors.js";
-import type { Publisher, PublishStatus } from "./publisher.js";
 import { PendingOperations, type Wanted } from "./pending-operations.js";
+import type { Publisher, PublishStatus } from "./publisher.js";
 import { selectOperations } from "./selection.js";
 import type { UploadTools } from "./upload-job.js";
 import { UploadScheduler } from "./upload-scheduler.js";

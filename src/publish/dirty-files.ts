@@ -154,7 +154,17 @@ export class DirtyFiles {
     let file = this.#files.get(ino);
     if (file === undefined) {
       const sinceMs = this.#clock.monotonicMs();
-      file = { ino, state: "open", sinceMs, bytes: 0, retryMs: 0, urgent: false, uploading: false, waiting: [], served: [] };
+      file = {
+        ino,
+        state: "open",
+        sinceMs,
+        bytes: 0,
+        retryMs: 0,
+        urgent: false,
+        uploading: false,
+        waiting: [],
+        served: [],
+      };
       this.#files.set(ino, file);
     }
     return file;

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { addCounters, type BackendConfig, createCounters } from "../backend/index.js";
-import { type PackId, systemClock } from "../base/index.js";
+import { ignore, type PackId, systemClock } from "../base/index.js";
 import { TransferError } from "./errors.js";
 import {
   ABORT_MESSAGE,
@@ -137,7 +137,9 @@ export class WorkerTransfer implements Transfer {
     await ended;
     clearTimeout(grace);
     // Terminating a thread that is still loading its modules is asking for trouble (see worker-entry.cts).
-    await Promise.race([this.#started, systemClock.sleep(START_TIMEOUT_MS)]);
+    const giveUp = new AbortController();
+    await Promise.race([this.#started, systemClock.sleep(START_TIMEOUT_MS, giveUp.signal).catch(ignore)]);
+    giveUp.abort();
     await this.#pool.destroy();
   }
 

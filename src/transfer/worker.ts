@@ -18,7 +18,7 @@ import { uploadPack } from "./worker/upload-pack.js";
 
 // Every job awaits it, and reports its failure; without any job there is nobody to tell.
 const opening = WorkerContext.open(workerData);
-opening.catch(() => {}).then(() => parentPort?.postMessage(STARTED_MESSAGE));
+void opening.catch(() => {}).then(() => parentPort?.postMessage(STARTED_MESSAGE));
 
 /** One job. Several share a thread: while one waits for the network another computes. */
 export async function run({ job, port }: JobMessage): Promise<JobReply> {

@@ -10,7 +10,7 @@ import { CacheUnderTest } from "../unit/cache/cache-under-test.js";
 
 const CHILD = fileURLToPath(new URL("cache-writer.mjs", import.meta.url));
 const WORKER =
-  process.env.PODFS_TEST_WORKER_FILE ?? fileURLToPath(new URL("../../dist/transfer/worker.js", import.meta.url));
+  process.env.PODFS_TEST_WORKER_FILE ?? fileURLToPath(new URL("../../dist/transfer/worker-entry.cjs", import.meta.url));
 const DIST = dirname(dirname(WORKER));
 const MIB = 1 << 20;
 

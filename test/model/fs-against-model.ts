@@ -69,7 +69,7 @@ export class FsAgainstModel {
   }
 
   async #step(): Promise<void> {
-    const steps = [
+    const steps: (() => void | Promise<void>)[] = [
       () => this.#make(),
       () => this.#make(),
       () => this.#create(),

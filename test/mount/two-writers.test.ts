@@ -6,11 +6,14 @@ import { mountObstacle, PodfsMachine, shell, waitUntil } from "../support/podfs.
 const obstacle = mountObstacle();
 
 async function fsynced(path: string, text: string): Promise<void> {
-  await shell("/", `python3 - <<'PY'
+  await shell(
+    "/",
+    `python3 - <<'PY'
 import os
 fd = os.open(${JSON.stringify(path)}, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 os.write(fd, ${JSON.stringify(text)}.encode()); os.fsync(fd); os.close(fd)
-PY`);
+PY`,
+  );
 }
 
 describe.skipIf(obstacle !== undefined)(`two writers (${obstacle ?? "real mounts"})`, () => {

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { mountObstacle, PodfsMachine, shell } from "../support/podfs.js";
-import { startS3Server, type S3TestServer } from "../support/s3-server.js";
+import { type S3TestServer, startS3Server } from "../support/s3-server.js";
 import { manifestDifferences, treeManifest } from "../support/tree-manifest.js";
 
 const PROJECT = resolve(import.meta.dirname, "../..");

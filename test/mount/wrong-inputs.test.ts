@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { mountObstacle, PodfsMachine, shell } from "../support/podfs.js";
-import { startS3Server, type S3TestServer } from "../support/s3-server.js";
+import { type S3TestServer, startS3Server } from "../support/s3-server.js";
 
 const obstacle = mountObstacle();
 
@@ -125,7 +125,10 @@ describe.skipIf(obstacle !== undefined)(`wrong inputs (${obstacle ?? "real mount
   });
 
   it("wrong credentials", async () => {
-    await refused(["mount", "--create", await server.createVolumeUrl({ denied: true }), workspace], /denied|credentials/i);
+    await refused(
+      ["mount", "--create", await server.createVolumeUrl({ denied: true }), workspace],
+      /denied|credentials/i,
+    );
   });
 
   it("no /dev/fuse", async () => {

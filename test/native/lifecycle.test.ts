@@ -58,11 +58,15 @@ describe.skipIf(!hasFuse)("life and death of a process with a mount (skipped wit
 
   test("process.exit() with a live mount and requests under way ends the process at once", async () => {
     const code = `process.argv.splice(1, 0, "x"); import(${JSON.stringify(PROGRAM)}).then(() => setTimeout(() => process.exit(7), 300));`;
-    const child = spawn(process.execPath, ["-e", code, mountpoint, file, "50"], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["-e", code, mountpoint, file, "50"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     children.push(child);
     await once(child.stdout!, "data");
     const users = [1, 2].map((size) =>
-      run("dd", [`if=${join(mountpoint, "file")}`, "of=/dev/null", `bs=${size}`, "iflag=direct,fullblock"]).catch(() => {}),
+      run("dd", [`if=${join(mountpoint, "file")}`, "of=/dev/null", `bs=${size}`, "iflag=direct,fullblock"]).catch(
+        () => {},
+      ),
     );
     const [exitCode, signal] = await once(child, "exit");
     expect([exitCode, signal]).toEqual([7, null]);
@@ -100,7 +104,9 @@ d=open(sys.argv[2],'rb').read()
 os.pwrite(f,d,2<<20); os.pwrite(f,d[:5],8<<20); print("written",flush=True); os.pwrite(f,d[:5],(5<<20)+9)`;
     const data = join(directory, "data");
     writeFileSync(data, bytes);
-    const writer = spawn("python3", ["-c", script, join(mountpoint, "file"), data], { stdio: ["ignore", "pipe", "ignore"] });
+    const writer = spawn("python3", ["-c", script, join(mountpoint, "file"), data], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
     children.push(writer);
     await once(writer.stdout, "data");
     child.kill("SIGKILL");

@@ -183,7 +183,12 @@ except InterruptedError: print("interrupted")`;
     file.content.endPublish(true);
     const stored = await readFile(file.path);
     expect(Buffer.compare(stored.subarray(MIB, 2 * MIB), whole)).toBe(0);
-    expect(stored.subarray(2 * MIB + 99, 2 * MIB + 104).subarray(1).toString()).toBe("part");
+    expect(
+      stored
+        .subarray(2 * MIB + 99, 2 * MIB + 104)
+        .subarray(1)
+        .toString(),
+    ).toBe("part");
     expect(stored[2 * MIB + 99]).toBe(file.truth[2 * MIB + 99]);
     expect(stored.subarray(4 * MIB).toString()).toBe("twelve bytes");
   });

@@ -1,5 +1,6 @@
-import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { execFile, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -55,6 +56,37 @@ describe.skipIf(!hasFuse)("a FUSE session (skipped without /dev/fuse and root)",
     expect((await stat(fs.path("a"))).size).toBe(0);
     release();
     await expect(slow).rejects.toThrow("ENOENT");
+  });
+
+  test("a request whose asker is killed is interrupted", async () => {
+    let release: () => void = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    fs.slowName = { name: "slow", until: () => gate };
+    const child = spawn("stat", [fs.path("slow")], { stdio: "ignore" });
+    while (fs.lookups === 0) await sleep(1);
+    child.kill("SIGKILL");
+    while (fs.interrupts.length === 0) await sleep(1);
+    release();
+    await once(child, "exit");
+    expect(fs.interrupts).toHaveLength(1);
+  });
+
+  test("a served write by a user without privileges asks for the set-user-ID bits to be cleared", async () => {
+    addFile("program", "served", Buffer.from("before"));
+    const file = fs.files.get("program")!;
+    file.permissions = 0o4777;
+    await run("setpriv", [
+      "--reuid=65534",
+      "--regid=65534",
+      "--clear-groups",
+      "sh",
+      "-c",
+      'echo x 1<>"$0"',
+      fs.path("program"),
+    ]);
+    expect(fs.killedPrivileges).toEqual([file.ino]);
   });
 
   for (const mode of ["passthrough", "served", "script"] as const) {
@@ -118,7 +150,6 @@ os.close(f); sys.stdout.write(hashlib.sha256(mine).hexdigest())`;
       [0, 1, 2, 3, 4, 5].map((seed) => run("python3", ["-c", script, fs.path("shared"), String(seed)])),
     );
     const stored = await readFile(path);
-    const { createHash } = await import("node:crypto");
     for (const [seed, { stdout }] of outputs.entries()) {
       const part = stored.subarray(seed * 4 * MIB, (seed + 1) * 4 * MIB);
       expect(createHash("sha256").update(part).digest("hex")).toBe(stdout);

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -125,7 +125,7 @@ function isRunning(pid: number): boolean {
 
 function isZombie(pid: number): boolean {
   try {
-    return / Z /.test(String(process.getBuiltinModule("node:fs").readFileSync(`/proc/${pid}/stat`)));
+    return / Z /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
   } catch {
     return true;
   }
@@ -153,8 +153,4 @@ export async function shell(directory: string, script: string, environment: Node
 /** Starts a shell command that goes on by itself; the caller ends it. */
 export function background(directory: string, script: string): ChildProcess {
   return spawn("bash", ["-euo", "pipefail", "-c", script], { cwd: directory, stdio: "ignore" });
-}
-
-export async function readText(path: string): Promise<string> {
-  return readFile(path, "utf8");
 }

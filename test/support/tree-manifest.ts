@@ -25,7 +25,8 @@ export async function treeManifest(root: string, options: ManifestOptions = {}):
   const xattrs = await readXattrs(root);
   const visit = async (path: string): Promise<void> => {
     if (options.skip?.(path)) return;
-    const full = join(root, path);
+    // Names are bytes: each char of a path stands for one.
+    const full = Buffer.from(join(root, path), "latin1");
     const stat = await lstat(full, { bigint: true });
     const facts = [stat.mode.toString(8), stat.uid, stat.gid];
     if (options.times ?? true) facts.push(`mtime ${stat.mtimeNs}`);
@@ -34,19 +35,19 @@ export async function treeManifest(root: string, options: ManifestOptions = {}):
       if (!firstNames.has(stat.ino)) firstNames.set(stat.ino, path);
       facts.push(`link of ${firstNames.get(stat.ino)}`);
     }
-    if (stat.isSymbolicLink()) facts.push(`-> ${await readlink(full)}`);
+    if (stat.isSymbolicLink()) facts.push(`-> ${await readlink(full, "latin1")}`);
     if (stat.isFile()) facts.push(`${stat.size} bytes ${await hashOf(full)}`);
     if (stat.isCharacterDevice() || stat.isBlockDevice()) facts.push(`device ${stat.rdev}`);
     manifest.set(path === "" ? "." : path, [...facts, xattrs.get(path) ?? ""].join(" ").trim());
     if (!stat.isDirectory()) return;
-    const names = await readdir(full);
+    const names = await readdir(full, "latin1");
     for (const name of names.sort()) await visit(path === "" ? name : `${path}/${name}`);
   };
   await visit("");
   return manifest;
 }
 
-async function hashOf(path: string): Promise<string> {
+async function hashOf(path: Buffer): Promise<string> {
   const hash = createHash("sha1");
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");
@@ -55,12 +56,14 @@ async function hashOf(path: string): Promise<string> {
 async function readXattrs(root: string): Promise<Map<string, string>> {
   const { stdout } = await execute("getfattr", ["-R", "-P", "-h", "-d", "-m", "-", "-e", "hex", "."], {
     cwd: root,
+    encoding: "latin1",
     maxBuffer: 256 << 20,
   });
   const found = new Map<string, string>();
   for (const block of stdout.split("\n\n")) {
     const [header, ...lines] = block.trim().split("\n");
-    if (header?.startsWith("# file: ")) found.set(header.slice("# file: ".length).replace(/^\.$/, ""), lines.sort().join(","));
+    if (header?.startsWith("# file: "))
+      found.set(header.slice("# file: ".length).replace(/^\.$/, ""), lines.sort().join(","));
   }
   return found;
 }

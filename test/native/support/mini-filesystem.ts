@@ -27,6 +27,7 @@ export interface MiniFile {
   readonly ino: number;
   readonly content: ContentFile;
   mode: OpenMode;
+  permissions: number;
 }
 
 /**
@@ -113,7 +114,13 @@ export class MiniFilesystem {
   /** Adds a file over the local file at `path`. */
   add(
     name: string,
-    options: { path: string; mode: OpenMode; mapPath?: string; blockSize?: number; events?: Partial<ContentFileEvents> },
+    options: {
+      path: string;
+      mode: OpenMode;
+      mapPath?: string;
+      blockSize?: number;
+      events?: Partial<ContentFileEvents>;
+    },
   ): MiniFile {
     const content = this.addon.createContentFile(
       {
@@ -123,7 +130,7 @@ export class MiniFilesystem {
       },
       { onMiss: () => {}, onTrigger: () => {}, ...options.events },
     );
-    const file = { ino: this.nextIno++, content, mode: options.mode };
+    const file = { ino: this.nextIno++, content, mode: options.mode, permissions: 0o644 };
     this.files.set(name, file);
     return file;
   }
@@ -158,7 +165,11 @@ export class MiniFilesystem {
   private attr(offset: number, ino: number): void {
     const file = this.byIno(ino);
     if (file) file.content.stat(this.stat);
-    writeAttr(this.out, offset, { ino, directory: ino === 1, stat: file ? this.stat : undefined });
+    writeAttr(this.out, offset, {
+      ino,
+      mode: file ? 0o100000 | file.permissions : 0o40755,
+      stat: file ? this.stat : undefined,
+    });
   }
 
   private onRequest(length: number): number {

@@ -24,7 +24,7 @@ export const Opcode = {
 export function writeAttr(
   out: DataView,
   at: number,
-  attr: { ino: number; directory: boolean; stat: Float64Array | undefined },
+  attr: { ino: number; mode: number; stat: Float64Array | undefined },
 ): void {
   const stat = attr.stat ?? new Float64Array(6);
   out.setBigUint64(at, BigInt(attr.ino), true);
@@ -34,7 +34,7 @@ export function writeAttr(
     out.setBigUint64(at + 24 + index * 8, BigInt(stat[offset] ?? 0), true);
     out.setUint32(at + 48 + index * 4, stat[offset + 1] ?? 0, true);
   }
-  out.setUint32(at + 60, attr.directory ? 0o40755 : 0o100644, true);
+  out.setUint32(at + 60, attr.mode, true);
   out.setUint32(at + 64, 1, true);
   for (const offset of [68, 72, 76, 84]) out.setUint32(at + offset, 0, true);
   out.setUint32(at + 80, 4096, true);

@@ -74,6 +74,14 @@ describe("readDirectory", () => {
     expect(fixture.fs.readDirectory(handle, 0, 10).map((entry) => entry.name)).toEqual([".", "..", "a", "b"]);
   });
 
+  it("finds every place again after going back to the start of an unchanged directory", () => {
+    for (let i = 0; i < 50; i++) make(`n${i}`);
+    const handle = fixture.fs.openDirectory(ROOT_INO);
+    const all = fixture.fs.readDirectory(handle, 0, 100);
+    expect(fixture.fs.readDirectory(handle, 0, 5)).toEqual(all.slice(0, 5));
+    expect(fixture.fs.readDirectory(handle, all[40]!.cookie, 100)).toEqual(all.slice(41));
+  });
+
   it("needs an open handle of a directory", async () => {
     const file = await fixture.file("f");
     expect(kindOf(() => fixture.fs.openDirectory(file))).toBe("not-directory");
