@@ -37,8 +37,8 @@ function load(): Addon {
     const missing = cause instanceof Error && "code" in cause && cause.code === "MODULE_NOT_FOUND";
     throw new UserError(
       missing
-        ? `the native addon is not built (${ADDON_PATH}): run "npm run build:native"`
-        : `the native addon does not load (${detail}): run "npm run build:native" to build it for this machine`,
+        ? `the native addon is not built (${ADDON_PATH}): run ./podfs setup`
+        : `the native addon does not load (${detail}): run ./podfs setup to build it for this machine`,
       cause,
     );
   }

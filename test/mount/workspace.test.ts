@@ -63,7 +63,8 @@ rm -f old-name; echo content > old-name && mv old-name new-name
 
 /** Work as done in a /workspace: what this leaves behind must come back on the next machine. */
 async function work(workspace: string): Promise<void> {
-  await shell(PROJECT, `tar cf - node_modules | tar xf - -C "$0"`.replace("$0", workspace));
+  await mkdir(join(workspace, "node_modules"));
+  await shell(workspace, `tar -C "${PROJECT}/node_modules" -cf - . | tar -C node_modules -xf -`);
   await shell(workspace, `git clone -q "${PROJECT}" clone && cd clone && git status --short && git fsck --strict`);
   await shell(workspace, "python3 -m venv venv && venv/bin/python -c 'import json, sqlite3, venv'");
   await shell(

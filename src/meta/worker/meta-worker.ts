@@ -10,7 +10,7 @@ const opening = open(workerData as MetaWorkerData);
 // Every task awaits it, and reports its failure; without any task there is nobody to tell.
 opening.catch(ignore);
 
-export default async function run(task: MetaTask): Promise<MetaTaskReply> {
+export async function run(task: MetaTask): Promise<MetaTaskReply> {
   try {
     return { ok: true, result: await perform(await opening, task) };
   } catch (error) {

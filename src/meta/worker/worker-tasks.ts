@@ -63,8 +63,8 @@ export class WorkerTasks implements MetaTasks {
 
 /** Node 20 runs no TypeScript: a process that runs from the sources uses the build beside them. */
 function findWorkerFile(): string {
-  const beside = fileURLToPath(new URL("./meta-worker.js", import.meta.url));
-  const built = fileURLToPath(new URL("../../../dist/meta/worker/meta-worker.js", import.meta.url));
+  const beside = fileURLToPath(new URL("./worker-entry.cjs", import.meta.url));
+  const built = fileURLToPath(new URL("../../../dist/meta/worker/worker-entry.cjs", import.meta.url));
   const found = [beside, built].find((path) => existsSync(path));
   if (found === undefined) throw new InvariantError(`${built} is not there: run "npm run build:ts" first`);
   return found;

@@ -16,7 +16,7 @@ let tasks: WorkerTasks;
 
 /** Worker threads need compiled code: that in `dist/`, or, while several people share a checkout, a build elsewhere. */
 const transferWorker = process.env.PODFS_TEST_WORKER_FILE;
-const workerFile = transferWorker && join(transferWorker, "../../meta/worker/meta-worker.js");
+const workerFile = transferWorker && join(transferWorker, "../../meta/worker/worker-entry.cjs");
 
 beforeEach(async () => {
   fixture = new MetaFixture();
