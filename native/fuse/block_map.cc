@@ -81,6 +81,7 @@ int BlockMap::Load(uint32_t block_size, uint64_t block_count, bool* fresh) {
   int result = Reserve(*fresh ? block_count : (file_bytes - kHeaderBytes) * kBlocksPerByte);
   if (result != 0) return result;
 
+  assert(mapping_ != nullptr);
   // A header of zeros is a map whose creation was cut off: nothing was ever present in it.
   static constexpr char kNoMagic[8] = {};
   Header* const head = header();
@@ -99,7 +100,7 @@ int BlockMap::Load(uint32_t block_size, uint64_t block_count, bool* fresh) {
   }
   if (memcmp(head->magic, kMagic, sizeof(kMagic)) != 0 || head->version != kVersion) return -EUCLEAN;
   if (head->block_size != block_size) return -EINVAL;
-  if (BytesFor(head->block_count) > mapped_bytes_) return -EUCLEAN;
+  if (head->block_count > (mapped_bytes_ - kHeaderBytes) * kBlocksPerByte) return -EUCLEAN;
   count_ = head->block_count;
 
   for (uint64_t block = 0; block < count_; ++block) {

@@ -86,9 +86,10 @@ void DataServer::ServeWrite(DataRequest request) {
 
 void DataServer::OwnPayload(DataRequest* request) {
   if (!request->is_write || request->owned != nullptr) return;
-  request->owned.reset(new char[request->size]);
-  memcpy(request->owned.get(), request->payload, request->size);
-  request->payload = request->owned.get();
+  std::unique_ptr<char[]> copy(new char[request->size]);
+  memcpy(copy.get(), request->payload, request->size);
+  request->payload = copy.get();
+  request->owned = std::move(copy);
 }
 
 bool DataServer::ParkUntil(Need::Kind kind, DataRequest* request) {

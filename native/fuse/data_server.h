@@ -53,6 +53,8 @@ class DataServer : public std::enable_shared_from_this<DataServer> {
   bool TryInline(const DataRequest& request, char* buffer, size_t bytes_max);
   // The request is known to interrupts from here on; Serve follows.
   void Accept(const DataRequest& request) { in_flight_.Add(request.unique); }
+  // Copies a payload out of the buffer that lends it and that the next request needs.
+  static void OwnPayload(DataRequest* request);
   // May wait for the disk; answers, or parks.
   void Serve(DataRequest request, Lane* lane);
   // True if the request was taken and not answered: then it is answered (EINTR), or runs and soon will be.
@@ -70,8 +72,6 @@ class DataServer : public std::enable_shared_from_this<DataServer> {
   bool ParkUntil(Need::Kind kind, DataRequest* request);
   bool WaitsAtGate(DataRequest* request);
   void Finish(const DataRequest& request, int error, const void* body, size_t bytes);
-  // Copies a payload out of the buffer, which the next request needs.
-  static void OwnPayload(DataRequest* request);
 
   Device* const device_;
   const Hooks hooks_;

@@ -1,6 +1,7 @@
 #include "fuse/device.h"
 
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -22,19 +23,17 @@ int64_t Device::Read(char* buffer, size_t bytes) const {
   }
 }
 
-int Device::Send(int32_t error, uint64_t unique, iovec* parts, int count) const {
-  OutHeader header = {0, error, unique};
-  parts[0] = {&header, sizeof(header)};
-  for (int i = 0; i < count; ++i) header.len += static_cast<uint32_t>(parts[i].iov_len);
+int Device::Send(int32_t error, uint64_t unique, const void* body, size_t bytes) const {
+  OutHeader header = {static_cast<uint32_t>(sizeof(OutHeader) + bytes), error, unique};
+  const iovec parts[2] = {{&header, sizeof(header)}, {const_cast<void*>(body), bytes}};
   for (;;) {
-    if (writev(fd_.get(), parts, count) >= 0) return 0;
+    if (writev(fd_.get(), parts, bytes > 0 ? 2 : 1) >= 0) return 0;
     if (errno != EINTR) return -errno;
   }
 }
 
 int Device::Reply(uint64_t unique, int error, const void* body, size_t bytes) const {
-  iovec parts[2] = {{}, {const_cast<void*>(body), bytes}};
-  return Send(error, unique, parts, error == 0 && bytes > 0 ? 2 : 1);
+  return Send(error, unique, body, error == 0 ? bytes : 0);
 }
 
 int Device::OpenBacking(int file_fd) const {

@@ -1,8 +1,6 @@
 // One open /dev/fuse: requests in, replies and notifications out.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 
@@ -22,8 +20,8 @@ class Device {
   int64_t Read(char* buffer, size_t bytes) const;
   // `error` is 0 or a negative errno (then there is no body). 0 or a negative errno; ENOENT: nobody waits any more.
   int Reply(uint64_t unique, int error, const void* body, size_t bytes) const;
-  // A message of several parts whose header comes first; `parts[0]` is filled in here.
-  int Send(int32_t error, uint64_t unique, iovec* parts, int count) const;
+  // Any message: a reply, or a notification, which has no unique and its code for an error.
+  int Send(int32_t error, uint64_t unique, const void* body, size_t bytes) const;
   // A positive backing id, or a negative errno.
   int OpenBacking(int file_fd) const;
   int CloseBacking(int backing_id) const;

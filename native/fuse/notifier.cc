@@ -46,10 +46,9 @@ void Notifier::Run() {
     const Notification notification = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    iovec parts[2] = {{}, {const_cast<char*>(notification.body.data()), notification.body.size()}};
-    // A notification is a message with no unique and its code for an error. ENOENT: the kernel has no such inode
-    // or name, so there is nothing to invalidate; other errors end the session where requests are read.
-    device_->Send(notification.code, 0, parts, 2);
+    // ENOENT: the kernel has no such inode or name, so there is nothing to invalidate; other errors end the session
+    // where requests are read.
+    device_->Send(notification.code, 0, notification.body.data(), notification.body.size());
     lock.lock();
   }
   lock.unlock();

@@ -73,9 +73,7 @@ Session::Outcome Session::ServeData(DataRequest request) {
   if (server_->TryInline(request, inline_buffer_.get(), kInlineBytesMax)) return Outcome::kServed;
   if (request.is_write) {
     // The only payload this thread copies: the first one or few of a run of writes.
-    request.owned.reset(new char[request.size]);
-    memcpy(request.owned.get(), request.payload, request.size);
-    request.payload = request.owned.get();
+    DataServer::OwnPayload(&request);
   }
   data_streak_ = request.size > kInlineBytesMax ? kDataStreak : data_streak_ + 1;
   server_->Accept(request);

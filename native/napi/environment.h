@@ -82,7 +82,7 @@ class Environment {
   uv_loop_t* loop_ = nullptr;
   uv_async_t async_{};
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
-  WorkerPool pool_{"podfs-file", 4};
+  WorkerPool pool_{"podfs-file", 8};
   Napi::AsyncContext context_;
   uint64_t next_operation_ = 1;
   std::unordered_map<uint64_t, std::unique_ptr<Operation>> operations_;

@@ -2,9 +2,12 @@
 
 #include <cerrno>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "fuse/file_batches.h"
 #include "fuse/file_lock.h"
 #include "fuse/mount.h"
 #include "fuse/probe.h"
@@ -23,6 +26,14 @@ Napi::Value RunOnPool(const Napi::CallbackInfo& info, std::function<Environment:
     const bool posted = environment->pool()->Post([work = std::move(work), finish] { finish(work()); });
     if (!posted) finish({-ECANCELED, "the process is ending"});
   });
+}
+
+void SettleNothing(Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+  if (result.value < 0) {
+    deferred.Reject(SystemError(env, static_cast<int>(result.value), result.text).Value());
+  } else {
+    deferred.Resolve(env.Undefined());
+  }
 }
 
 Napi::Value MountFuse(const Napi::CallbackInfo& info) {
@@ -55,13 +66,7 @@ Napi::Value UnmountFuse(const Napi::CallbackInfo& info) {
         result.value = Unmount(mountpoint, lazy, &result.text);
         return result;
       },
-      [](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
-        if (result.value < 0) {
-          deferred.Reject(SystemError(env, static_cast<int>(result.value), result.text).Value());
-        } else {
-          deferred.Resolve(env.Undefined());
-        }
-      });
+      SettleNothing);
 }
 
 ProbeResult RunProbe(const std::string& what, const std::string& path) {
@@ -89,6 +94,42 @@ Napi::Value Probe(const Napi::CallbackInfo& info) {
       });
 }
 
+std::vector<std::string> ToPaths(const Napi::Value& value) {
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> paths;
+  for (uint32_t i = 0; i < array.Length(); ++i) paths.push_back(array.Get(i).As<Napi::String>());
+  return paths;
+}
+
+Napi::Value MakeFiles(const Napi::CallbackInfo& info) {
+  const auto descriptors = std::make_shared<std::vector<int>>();
+  return RunOnPool(
+      info,
+      [paths = ToPaths(info[0]), descriptors] {
+        *descriptors = CreateFiles(paths);
+        return Environment::Result{};
+      },
+      [descriptors](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+        if (result.value < 0) {
+          deferred.Reject(SystemError(env, static_cast<int>(result.value), result.text).Value());
+          return;
+        }
+        Napi::Array array = Napi::Array::New(env, descriptors->size());
+        for (uint32_t i = 0; i < array.Length(); ++i) array[i] = Napi::Number::New(env, (*descriptors)[i]);
+        deferred.Resolve(array);
+      });
+}
+
+Napi::Value UnlinkFiles(const Napi::CallbackInfo& info) {
+  return RunOnPool(
+      info,
+      [paths = ToPaths(info[0])] {
+        RemoveFiles(paths);
+        return Environment::Result{};
+      },
+      SettleNothing);
+}
+
 Napi::Value Lock(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), LockFile(info[0].As<Napi::String>()));
 }
@@ -103,6 +144,8 @@ Napi::Value Clone(const Napi::CallbackInfo& info) {
 void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("mountFuse", Napi::Function::New<MountFuse>(env, "mountFuse"));
   exports.Set("unmountFuse", Napi::Function::New<UnmountFuse>(env, "unmountFuse"));
+  exports.Set("createFiles", Napi::Function::New<MakeFiles>(env, "createFiles"));
+  exports.Set("removeFiles", Napi::Function::New<UnlinkFiles>(env, "removeFiles"));
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));
   exports.Set("probe", Napi::Function::New<Probe>(env, "probe"));

@@ -20,19 +20,22 @@ export class ByteWriter {
 
   u8(value: number): this {
     checkRange(value, 0xff, "u8");
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(value: number): this {
     checkRange(value, 0xffff, "u16");
-    this.#view.setUint16(this.#grow(2), value, true);
+    const at = this.#grow(2);
+    this.#view.setUint16(at, value, true);
     return this;
   }
 
   u32(value: number): this {
     checkRange(value, 0xffff_ffff, "u32");
-    this.#view.setUint32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
@@ -109,6 +112,7 @@ export class ByteWriter {
     return this;
   }
 
+  /** Makes room, possibly in other memory: #bytes and #view are to be looked at afterwards. Returns where it begins. */
   #grow(length: number): number {
     const at = this.#length;
     const needed = at + length;

@@ -74,11 +74,6 @@ export class CacheDirectory {
     return `${this.contentDirectory(id)}/${id.toString(16)}`;
   }
 
-  /** For the recovery of records after a power loss: those of files that are not there are of no use. */
-  hasContent(id: ContentId): boolean {
-    return existsSync(this.contentPath(id));
-  }
-
   /** Block map of a content file that has one. */
   mapPath(id: ContentId): string {
     return `${this.contentPath(id)}.map`;

@@ -7,7 +7,7 @@ import type { CacheDirectory } from "./cache-directory.js";
 import type { ContentIds } from "./content-ids.js";
 import type { Garbage } from "./garbage.js";
 import type { Ledger } from "./ledger.js";
-import { countOf, type ImageTime } from "./local-images.js";
+import { countOf, type ImageState, type ImageTime } from "./local-images.js";
 import type { Mirrors } from "./mirrors.js";
 import { type ContentFiles, mappedFile } from "./open-files.js";
 import { type OpenFile, type OpenImage, statFile } from "./open-image.js";
@@ -91,9 +91,12 @@ export class CacheCore {
     return !image.removed && local?.contentId === image.contentId;
   }
 
-  /** Counts an open file as it is now. */
-  count(image: OpenImage, local = this.parts.metadata.local(image.ino), fetchedBytes = 0): void {
-    const bytes = diskBytesOf(image, image.counted.bytes + fetchedBytes);
+  /**
+   * Counts an open file as it is now.
+   * @param state of the file just now, from a caller that has asked already
+   */
+  count(image: OpenImage, local = this.parts.metadata.local(image.ino), fetchedBytes = 0, state?: ImageState): void {
+    const bytes = diskBytesOf(image, image.counted.bytes + fetchedBytes, state);
     const dirty = this.isCurrent(image, local) && local.dirty;
     const counted = { bytes, dirtyBytes: dirty ? bytes : 0 };
     this.parts.ledger.move(image.ino, image.counted, counted);
@@ -172,6 +175,6 @@ export class CacheCore {
 }
 
 /** While fetches write into a file, what they have written is held for them already: it must not count twice. */
-function diskBytesOf({ file, pager }: OpenFile, known: number): number {
-  return pager?.busy ? known : statFile(file).diskBytes;
+function diskBytesOf({ file, pager }: OpenFile, known: number, state?: ImageState): number {
+  return pager?.busy ? known : (state ?? statFile(file)).diskBytes;
 }

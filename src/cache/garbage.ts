@@ -1,7 +1,7 @@
-import { unlink } from "node:fs/promises";
 import { type ContentId, ignore } from "../base/index.js";
 import type { Metadata } from "../meta/index.js";
 import type { CacheDirectory } from "./cache-directory.js";
+import type { ContentFiles } from "./open-files.js";
 
 const BATCH = 64;
 
@@ -12,15 +12,17 @@ const BATCH = 64;
 export class Garbage {
   readonly #directory: CacheDirectory;
   readonly #metadata: Metadata;
+  readonly #addon: ContentFiles;
   readonly #queue: { readonly id: ContentId; readonly deleted: () => void }[] = [];
   /** Uploads that still read a file. */
   readonly #pins = new Map<ContentId, number>();
   readonly #deferred = new Map<ContentId, () => void>();
   #running: Promise<void> | undefined;
 
-  constructor(directory: CacheDirectory, metadata: Metadata) {
-    this.#directory = directory;
-    this.#metadata = metadata;
+  constructor(tools: { directory: CacheDirectory; metadata: Metadata; addon: ContentFiles }) {
+    this.#directory = tools.directory;
+    this.#metadata = tools.metadata;
+    this.#addon = tools.addon;
   }
 
   /** Takes a file whose garbage record is committed and that nobody has open. `deleted` is called when it is off the disk. */
@@ -77,13 +79,8 @@ export class Garbage {
   }
 
   async #delete(ids: readonly ContentId[]): Promise<void> {
-    await Promise.all(
-      ids.flatMap((id) => [
-        // What is not there is deleted; what cannot be is tried again at the next start.
-        unlink(this.#directory.contentPath(id)).catch(ignore),
-        unlink(this.#directory.mapPath(id)).catch(ignore),
-      ]),
-    );
+    // One wake-up for all; what is not there counts as deleted, what a broken disk keeps is given up.
+    await this.#addon.removeFiles(ids.flatMap((id) => [this.#directory.contentPath(id), this.#directory.mapPath(id)]));
     this.#metadata.update((tx) => {
       for (const id of ids) tx.removeGarbage(id);
     });

@@ -1,7 +1,7 @@
 import { open } from "node:fs/promises";
 import type { Ino, OpSeq } from "../base/index.js";
 import type { Time } from "../format/index.js";
-import type { MetadataTransaction } from "../meta/index.js";
+import type { LocalFile, MetadataTransaction } from "../meta/index.js";
 import type { CacheUsage, ContentCache, OpenContent, OpenIntent, UploadSource } from "./content-cache.js";
 import type { CacheCore } from "./core.js";
 import { CacheError } from "./errors.js";
@@ -88,8 +88,8 @@ export class LocalCache implements ContentCache {
     if (image === undefined || image !== content) return;
     if (intent.write) image.writers--;
     else image.readers--;
-    if (intent.write && image.writers === 0) this.#lastWriterGone(image);
-    if (image.readers + image.writers === 0) this.#lastHandleGone(image);
+    const settled = intent.write && image.writers === 0 ? this.#lastWriterGone(image) : undefined;
+    if (image.readers + image.writers === 0) this.#lastHandleGone(image, settled);
   }
 
   setMtime(tx: MetadataTransaction, ino: Ino, mtime: Time): void {
@@ -211,34 +211,39 @@ export class LocalCache implements ContentCache {
     );
   }
 
-  #lastWriterGone(image: OpenImage): void {
+  /** Returns the image's record as it is now, counted; undefined when it is no longer the inode's. */
+  #lastWriterGone(image: OpenImage): LocalFile | undefined {
     const core = this.#core;
     const { metadata } = core.parts;
     const { ino, untouched } = image;
     const local = metadata.local(ino);
+    let closed: LocalFile | undefined;
     if (core.isCurrent(image, local)) {
       const state = image.stat();
       const same = state.sizeBytes === untouched?.sizeBytes && sameTime(state.mtime, untouched.mtime);
-      const closed = closedByWriter(local, state, !same);
-      metadata.update((tx) => tx.putLocal(ino, closed));
-      core.count(image, closed);
+      const after = closedByWriter(local, state, !same);
+      metadata.update((tx) => tx.putLocal(ino, after));
+      core.count(image, after, 0, state);
+      closed = after;
     }
     image.untouched = undefined;
     core.tellDirty(ino, "closed");
+    return closed;
   }
 
-  #lastHandleGone(image: OpenImage): void {
+  /** @param settled what {@link #lastWriterGone} has just recorded, if it has */
+  #lastHandleGone(image: OpenImage, settled: LocalFile | undefined): void {
     const core = this.#core;
     const { metadata, retained, garbage, ledger, recency } = core.parts;
     const { ino, contentId } = image;
     core.images.delete(ino);
-    const local = metadata.local(ino);
+    const local = settled ?? metadata.local(ino);
     if (!core.isCurrent(image, local)) {
       retained.close(image);
       garbage.add(contentId, ledger.discard(ino, image.counted));
       return;
     }
-    core.count(image, local);
+    if (settled === undefined) core.count(image, local);
     const diskBytes = image.counted.bytes;
     let after = local;
     if (diskBytes !== local.diskBytes) {

@@ -55,7 +55,7 @@ export async function openContentCache(options: ContentCacheOptions): Promise<Lo
 
   const ids = new ContentIds(metadata);
   const firstId = ids.next;
-  const garbage = new Garbage(directory, metadata);
+  const garbage = new Garbage({ directory, metadata, addon });
   const ledger = new Ledger();
   const limits = { limitBytes, freeSpaceBytes, waitMs: options.roomWaitMs ?? ROOM_WAIT_MS_DEFAULT };
   // The room makes room by evicting, and what is evicted is found with all the rest.

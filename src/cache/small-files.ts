@@ -17,9 +17,13 @@ import type { Room } from "./room.js";
 export const SMALL_FILE_BYTES_MAX = 4 << 20;
 /** In a pack of large files a window would bring bytes of one of them: only for what is smaller than that window's use. */
 const WINDOW_FILE_BYTES_MAX = 1 << 20;
-/** Files that come along, and how many inode numbers after the missed one are looked at for them. */
-const NEIGHBOURS_MAX = 32;
-const NEIGHBOURS_LOOKED_AT = 96;
+/**
+ * Files that come along, and how many after the missed one are looked at for them. The miss waits for them too: so many
+ * take about as long as the worker's round trip itself.
+ */
+const NEIGHBOURS_MAX = 128;
+const NEIGHBOURS_BYTES_MAX = 2 << 20;
+const NEIGHBOURS_LOOKED_AT = 192;
 const DISK_BLOCK_BYTES = 4096;
 const FILE_MODE = 0o600;
 
@@ -108,16 +112,17 @@ export class SmallFiles {
     const { metadata, isPresent } = this.#tools;
     const [offset, end] = windowsOf(file.chunks);
     const neighbours: Wanted[] = [];
-    for (let step = 1; step <= NEIGHBOURS_LOOKED_AT && neighbours.length < NEIGHBOURS_MAX; step++) {
-      const ino = (file.ino + step) as Ino;
-      const content = metadata.content(ino);
-      if (content === undefined || content.sizeBytes === 0 || content.sizeBytes > CHUNK_SIZE_BYTES) continue;
-      const [hash] = metadata.chunkHashes(ino, 0, 1);
+    let bytes = 0;
+    for (const [ino, content] of metadata.contents(file.ino, NEIGHBOURS_LOOKED_AT)) {
+      if (neighbours.length >= NEIGHBOURS_MAX || bytes >= NEIGHBOURS_BYTES_MAX) break;
+      if (content.sizeBytes === 0 || content.sizeBytes > CHUNK_SIZE_BYTES) continue;
+      const hash = content.chunks?.[0];
       const record = hash && metadata.chunk(hash);
       if (!hash || record?.pack !== pack || record.offset < offset || record.offset + record.storedLength > end)
         continue;
       if (this.#coming.has(ino) || isPresent(ino, content)) continue;
       neighbours.push(this.#wanted(ino, content));
+      bytes += content.sizeBytes;
     }
     return neighbours;
   }

@@ -1,10 +1,12 @@
+import { constants } from "node:os";
+import { getSystemErrorName } from "node:util";
 import { type ContentId, Deferred } from "../base/index.js";
 import type { ContentFile } from "../native/index.js";
 import type { CacheDirectory } from "./cache-directory.js";
 import type { ContentIds } from "./content-ids.js";
 import { CacheError } from "./errors.js";
 import type { Garbage } from "./garbage.js";
-import { type ContentFiles, completeFile, openDescriptor } from "./open-files.js";
+import { type ContentFiles, completeFile, localError } from "./open-files.js";
 
 /** An empty content file that is nobody's yet, open. */
 export interface Spare {
@@ -12,6 +14,7 @@ export interface Spare {
   readonly file: ContentFile;
 }
 
+/** Made by one job of a thread: waking it, and being woken by it, costs more than making a file. */
 const BATCH = 32;
 const TARGET_MIN = 64;
 /** A spare costs a descriptor and an inode; unpacking a tree takes thousands a second. */
@@ -88,21 +91,42 @@ export class Spares {
     // The creation that started this goes first.
     await new Promise(setImmediate);
     while (this.#spares.length < this.#target && !this.#closed) {
-      const made = await Promise.allSettled(this.#ids.reserve(BATCH).map((id) => this.#make(id)));
-      for (const one of made) if (one.status === "fulfilled") this.#spares.push(one.value);
-      const failed = made.find((one) => one.status === "rejected");
+      let failure: CacheError | undefined;
+      try {
+        await this.#make(this.#ids.reserve(BATCH));
+      } catch (error) {
+        failure = localError("cannot make a content file", error);
+      }
       const waiting = this.#waiting.splice(0);
       for (const one of waiting) {
-        if (this.#spares.length === 0 && failed !== undefined) one.reject(failed.reason);
+        if (this.#spares.length === 0 && failure !== undefined) one.reject(failure);
         else one.resolve();
       }
       // A full disk or no descriptors: the next one who needs a spare tries again.
-      if (failed !== undefined) return;
+      if (failure !== undefined) return;
     }
   }
 
-  async #make(contentId: ContentId): Promise<Spare> {
-    const fd = await openDescriptor(this.#directory.contentPath(contentId), "new");
-    return { contentId, file: completeFile(this.#addon, fd) };
+  /** As many as can be made. @throws the first failure, with the others in the pool. */
+  async #make(ids: readonly ContentId[]): Promise<void> {
+    const paths = ids.map((id) => this.#directory.contentPath(id));
+    const descriptors = await this.#addon.createFiles(paths);
+    let failure: unknown;
+    ids.forEach((contentId, index) => {
+      const fd = descriptors[index] ?? -constants.errno.EIO;
+      try {
+        if (fd < 0) throw systemError(fd, `open ${paths[index]}`);
+        this.#spares.push({ contentId, file: completeFile(this.#addon, fd) });
+      } catch (error) {
+        failure ??= error;
+      }
+    });
+    if (failure !== undefined) throw failure;
   }
+}
+
+/** As Node reports failed calls. @param errno negative */
+function systemError(errno: number, call: string): Error {
+  const code = getSystemErrorName(errno);
+  return Object.assign(new Error(`${code}: ${call}`), { code });
 }

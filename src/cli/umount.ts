@@ -9,7 +9,7 @@ import {
   resolveMountpoint,
   type StopReport,
 } from "../mount/index.js";
-import { filesAndBytes } from "./count.js";
+import { count, filesAndBytes } from "./count.js";
 import type { SetExitCode } from "./program.js";
 import { ProgressLine } from "./progress-line.js";
 
@@ -49,7 +49,7 @@ export function setUpUmount(program: Command, setExitCode: SetExitCode): void {
       const report = await unmount(mountpoint, flags);
       if (flags.json === true) process.stdout.write(`${JSON.stringify({ mountpoint, ...report })}\n`);
       else printReport(mountpoint, report);
-      if (report !== undefined && report.pendingFiles > 0) setExitCode(1);
+      if (report !== undefined && !isComplete(report)) setExitCode(1);
     });
 }
 
@@ -92,15 +92,24 @@ function printReport(mountpoint: string, report: StopReport | undefined): void {
     process.stdout.write(
       `${mountpoint}: taken away; what its podfs had not uploaded is in its cache directory, for the next mount\n`,
     );
-  } else if (report.pendingFiles === 0) {
+  } else if (isComplete(report)) {
     process.stdout.write(
       `${mountpoint}: unmounted, everything is in the volume (${formatDuration(report.durationMs)})\n`,
     );
   } else {
     const why = report.lastError === undefined ? "" : ` (${report.lastError})`;
     process.stderr.write(
-      `podfs: unmounted ${mountpoint}, but ${filesAndBytes(report)} are not in the volume yet${why}; ` +
+      `podfs: unmounted ${mountpoint}, but ${whatIsLeft(report)} are not in the volume yet${why}; ` +
         `they are safe in ${report.cacheDir}, and the next mount with that --cache-dir uploads them\n`,
     );
   }
+}
+
+function isComplete({ pendingFiles, pendingOperations = 0 }: StopReport): boolean {
+  return pendingFiles === 0 && pendingOperations === 0;
+}
+
+function whatIsLeft(report: StopReport): string {
+  const { pendingFiles, pendingOperations = 0 } = report;
+  return pendingFiles === 0 ? count(pendingOperations, "metadata change") : filesAndBytes(report);
 }

@@ -47,6 +47,11 @@ export function contentKey(ino: Ino): Buffer {
   return numberKey(Tag.content, ino);
 }
 
+/** What every content key starts with. */
+export function contentPrefix(): Buffer {
+  return Buffer.of(Tag.content);
+}
+
 /** Of a {@link PackRecord}. */
 export function packKey(number: PackNumber): Buffer {
   return numberKey(Tag.pack, number);

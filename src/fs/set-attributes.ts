@@ -2,7 +2,7 @@ import type { Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
 import type { InodeRecord, Time } from "../format/index.js";
 import type { MetadataTransaction } from "../meta/index.js";
-import { attributesOf, namedInode } from "./attributes.js";
+import { attributesOf, inodeAttributes, namedInode } from "./attributes.js";
 import { type FsContext, mutate, requireDirectoryTimes, requireWritable } from "./context.js";
 import { FsError } from "./errors.js";
 import type { AttributeChanges, Attributes, MaybePromise } from "./file-system.js";
@@ -20,8 +20,8 @@ const CAPABILITY_XATTR = "security.capability" as Name;
 export function setAttributes(context: FsContext, ino: Ino, changes: AttributeChanges): MaybePromise<Attributes> {
   requireWritable(context);
   if (changes.sizeBytes !== undefined) return resize(context, ino, changes, changes.sizeBytes);
-  if (!isIdle(context, ino, changes)) applyChanges(context, ino, changes);
-  return attributesOf(context, ino);
+  const changed = isIdle(context, ino, changes) ? undefined : applyChanges(context, ino, changes);
+  return changed === undefined ? attributesOf(context, ino) : inodeAttributes(context, ino, changed);
 }
 
 /** Each write by an unprivileged user asks to clear privileges, which are seldom there. */
@@ -88,15 +88,16 @@ export function openContent(
 
 /**
  * Everything but the size, as one operation; always sets ctime (chown with nothing to change does too).
+ * @returns the inode's record, if it has a name
  * @throws FsError stale, read-only
  */
-export function applyChanges(context: FsContext, ino: Ino, changes: AttributeChanges): void {
+export function applyChanges(context: FsContext, ino: Ino, changes: AttributeChanges): InodeRecord | undefined {
   const orphan = context.inodes.orphan(ino);
   if (orphan !== undefined) {
     changeOrphan(context, ino, orphan, changes);
-    return;
+    return undefined;
   }
-  mutate(context, (tx, time) => {
+  return mutate(context, (tx, time) => {
     const inode = namedInode(tx, ino);
     const changed = withChanges(inode, changes, time);
     tx.putInode(ino, changed);
@@ -107,6 +108,7 @@ export function applyChanges(context: FsContext, ino: Ino, changes: AttributeCha
     } else if (isRegular(inode.mode) && changes.mtime !== undefined) setContentMtime(context, tx, ino, changed.mtime);
     if (changes.killPrivileges && tx.xattr(ino, CAPABILITY_XATTR) !== undefined) tx.deleteXattr(ino, CAPABILITY_XATTR);
     tx.dependsOn({ inodes: [ino] });
+    return changed;
   });
 }
 

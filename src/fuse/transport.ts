@@ -14,14 +14,21 @@ export interface Validity {
   readonly namesMs: number;
   /** That there is no such name. */
   readonly absentNamesMs: number;
-  /** Of files that nobody has open for writing: those of others are never kept. */
+  /** Of files that nobody has open for writing. */
   readonly attributesMs: number;
+  /**
+   * Of files that somebody has open for writing. The kernel itself forgets size and times at each write(2) (fuse_write_update_attr
+   * in its fs/fuse/file.c), but not when a mapping is stored to: so much later than the store may stat(2) show its mtime.
+   */
+  readonly writtenAttributesMs: number;
 }
 
 export const EXCLUSIVE_VALIDITY: Validity = {
   namesMs: VALID_FOREVER_MS,
   absentNamesMs: VALID_FOREVER_MS,
   attributesMs: VALID_FOREVER_MS,
+  // Enough for what follows the creation of a file at once: the kernel's own check that it may be opened, fstat, chmod.
+  writtenAttributesMs: 100,
 };
 
 /** What a transport says while it runs. A pino logger is one. */

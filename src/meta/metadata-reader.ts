@@ -4,6 +4,7 @@ import {
   type ContentRecord,
   chunkKey,
   contentKey,
+  contentPrefix,
   type DentryRecord,
   type DirectoryTimes,
   decodeChunkRecord,
@@ -24,6 +25,7 @@ import {
   type PackNumber,
   type PackRecord,
   packKey,
+  parseKey,
   prefixEnd,
   xattrKey,
   xattrPrefix,
@@ -31,6 +33,8 @@ import {
 import { decodeLocalFile, localKey } from "./local-records.js";
 import type { LocalFile, MetadataView } from "./metadata.js";
 import type { StoreView } from "./store.js";
+
+const contentEnd = prefixEnd(contentPrefix());
 
 /** Typed records read from a store. Keeps nothing: a get with its decoding takes about a microsecond. */
 export class MetadataReader implements MetadataView {
@@ -85,6 +89,15 @@ export class MetadataReader implements MetadataView {
   content(ino: Ino): ContentRecord | undefined {
     const bytes = this.#view.get(contentKey(ino));
     return bytes && decodeContent(bytes);
+  }
+
+  contents(after: Ino, limit: number): readonly (readonly [Ino, ContentRecord])[] {
+    const found: (readonly [Ino, ContentRecord])[] = [];
+    for (const [key, value] of this.#view.range(contentKey((after + 1) as Ino), contentEnd, { limit })) {
+      const parsed = parseKey(key);
+      if (parsed.kind === "content") found.push([parsed.ino, decodeContent(value)]);
+    }
+    return found;
   }
 
   chunkHashes(ino: Ino, first: number, count: number): readonly (ChunkHash | null)[] {

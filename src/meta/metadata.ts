@@ -44,6 +44,8 @@ export interface MetadataView {
   xattr(ino: Ino, name: Name): Uint8Array | undefined;
   xattrNames(ino: Ino): readonly Name[];
   content(ino: Ino): ContentRecord | undefined;
+  /** Contents of inodes with a number greater than `after`, in their order, which is that of their creation; at most `limit`. */
+  contents(after: Ino, limit: number): readonly (readonly [Ino, ContentRecord])[];
   /** Hashes of chunks [first, first + count), null where there is a hole or no content. */
   chunkHashes(ino: Ino, first: number, count: number): readonly (ChunkHash | null)[];
   chunk(hash: ChunkHash): ChunkRecord | undefined;

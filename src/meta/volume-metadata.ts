@@ -201,6 +201,10 @@ export class VolumeMetadata implements Metadata {
     return this.#read((view) => view.content(ino));
   }
 
+  contents(after: Ino, limit: number): readonly (readonly [Ino, ContentRecord])[] {
+    return this.#read((view) => view.contents(after, limit));
+  }
+
   chunkHashes(ino: Ino, first: number, count: number): readonly (ChunkHash | null)[] {
     return this.#read((view) => view.chunkHashes(ino, first, count));
   }

@@ -53,7 +53,12 @@ const MOUNT_DEADLINE_MS = 20_000;
 const ATTEMPT_TIMEOUT_MS = 60_000;
 const REQUESTS_MAX = 16;
 /** What a reader's kernel may keep between two looks at the log; it is told of every change as well. */
-const FOLLOWER_VALIDITY: Validity = { namesMs: 60_000, absentNamesMs: 60_000, attributesMs: 60_000 };
+const FOLLOWER_VALIDITY: Validity = {
+  namesMs: 60_000,
+  absentNamesMs: 60_000,
+  attributesMs: 60_000,
+  writtenAttributesMs: 0,
+};
 const ROOT_MODE = 0o755;
 
 export interface ComposeTools {
@@ -114,13 +119,18 @@ async function compose(
   abandoned.throwIfAborted();
 
   const transfer = new WorkerTransfer({ backend: config });
-  cleanup.add("end the workers", () => transfer.close());
+  const endWorkers = (): Promise<void> => transfer.close();
+  cleanup.add("end the workers", endWorkers);
   const { metadata } = volume;
   const { directory, limits } = place;
   const onProblem = (message: string): void => log.warn(message);
-  const cache = await openContentCache({ directory, metadata, transfer, addon, ...limits, onProblem, clock });
+  const follower = options.readOnly;
+  const cache = await openContentCache({ directory, metadata, transfer, addon, ...limits, onProblem, clock, follower });
   cleanup.add("close the cache", () => cache.stop());
+  // First, although they were started first: the cache waits for what it has asked of them.
+  cleanup.add("end the workers", endWorkers);
   const publisher = startPublisher(volume, cache, transfer, tools);
+  cleanup.add("stop publishing", () => publisher.drain(0));
   const metadataLog = "log" in volume ? volume.log : undefined;
   const isReadOnly = (): boolean => metadataLog?.lease.held !== true;
   const { durability } = options;

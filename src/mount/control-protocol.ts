@@ -52,6 +52,8 @@ export interface FlushReport {
 
 /** What is left in the cache directory, to be sent by the next mount that uses it. */
 export interface StopReport extends DrainProgress {
+  /** Changes of names and attributes; those of the pending files are among them. */
+  readonly pendingOperations?: number;
   readonly cacheDir: string;
   readonly durationMs: number;
   /** Why it could not be sent, if that is known. */

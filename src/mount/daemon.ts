@@ -167,6 +167,7 @@ class Daemon {
     const report: StopReport = {
       pendingFiles: left.pendingFiles,
       pendingBytes: left.pendingBytes,
+      pendingOperations: left.pendingOperations,
       cacheDir: mount.summary.cacheDir,
       durationMs: Math.round(systemClock.monotonicMs() - how.startMs),
       ...(left.lastError !== undefined && { lastError: left.lastError }),

@@ -14,13 +14,16 @@ export const REPLY_LATER = -0x10000;
 export const REPLY_NONE = -0x10001;
 
 export interface ContentFileOptions {
-  /** Open descriptor, O_RDWR or O_RDONLY. The content file owns and closes it. */
+  /** Open descriptor, O_RDWR or O_RDONLY (no O_APPEND). The content file owns and closes it, also when creating fails. */
   readonly fd: number;
   /** Block size in bytes (the volume's chunk size). */
   readonly blockSize: number;
   /**
    * Path of the block map, created when absent: two bits a block (present, dirty), memory-mapped and
-   * shared, so that it survives kill -9. Without it the file is complete and writes are not tracked.
+   * shared, so that it survives kill -9. Without it the file is complete and writes are not tracked. A map that is
+   * there is taken as it is, but for blocks the file has gained (present and dirty) or lost since, and for clean
+   * blocks after a reboot without a {@link ContentFile.sync}: those are absent, since the disk may have their bits and
+   * not their bytes. native/fuse/block_map.h has the layout.
    */
   readonly mapPath?: string;
 }
@@ -28,8 +31,9 @@ export interface ContentFileOptions {
 /** Called on the event-loop thread. Blocks are indexes, `count` ≥ 1. */
 export interface ContentFileEvents {
   /**
-   * A read or write waits for absent blocks: claim, fetch, fill (or fail) them. Fires once per request
-   * that parks.
+   * A read or write waits for absent blocks: claim, fetch, fill (or fail) them. Fires once per request that parks, and
+   * again if a write that was to bring the block failed. The range goes from the first to the last block missed: some
+   * in it may be present, or claimed already.
    */
   onMiss(first: number, count: number): void;
   /** A read reached the block given to {@link ContentFile.setTrigger}: time to fetch ahead. Fires once. */
@@ -45,7 +49,10 @@ export interface ContentFile {
    * A memory operation for an open file; safe on the event loop.
    */
   stat(out: Float64Array): void;
-  /** Marks the absent, unclaimed blocks of the range as being fetched, and returns their indexes. */
+  /**
+   * Marks the absent, unclaimed blocks of the range as being fetched, and returns their indexes. Writes over them, and
+   * truncations before them, wait until they are filled or failed; so every claim must end.
+   */
   claim(first: number, count: number): number[];
   /** The claimed blocks are on disk: marks them present and wakes what waits for them. */
   fill(first: number, count: number): void;
@@ -66,32 +73,43 @@ export interface ContentFile {
   write(from: Uint8Array, position: number): Promise<number>;
   /**
    * ftruncate; blocks beyond the end are forgotten, new ones are present (holes) and dirty: what was cut off and grown
-   * again is not what was published.
+   * again is not what was published. A block that is cut becomes dirty; if it is absent it is missed first. Waits for
+   * claimed blocks behind the new end, whose fetch would make the file longer again.
    */
   truncate(size: number): Promise<void>;
   /** fallocate(2) with `mode` as given; what a punched or zeroed range covers becomes present and dirty. */
   fallocate(mode: number, offset: number, length: number): Promise<void>;
   /** lseek(2) SEEK_DATA (3) or SEEK_HOLE (4); absent blocks count as data. */
   seek(offset: number, whence: number): Promise<number>;
-  /** copy_file_range(2), or a read/write loop where that is not possible; both ranges are present. */
+  /** copy_file_range(2), or a read/write loop where that is not possible. Parks like a read of one and a write of the other. */
   copyRange(from: ContentFile, fromOffset: number, offset: number, length: number): Promise<number>;
   /**
    * futimens(2): the modification time, to the nanosecond (seconds may be negative); the access time stays. A memory
    * operation, like {@link stat}, which reports it from then on.
    */
   setMtime(seconds: number, nanoseconds: number): void;
-  /** fdatasync or fsync of the local file. */
+  /** fdatasync or fsync of the local file, then of its map: what was present before is trusted after a power loss. */
   sync(dataOnly: boolean): Promise<void>;
-  /** Closes when the last request in flight is done. Parked requests get EIO. */
+  /**
+   * Closes when the last request in flight is done, and no handle is bound to it. Parked requests get EIO, and so do
+   * requests on handles that are still bound. Using the object afterwards throws EBADF; `fd` is -1. The garbage
+   * collector closes a file that nobody holds.
+   */
   close(): void;
 }
 
 export interface FuseSessionOptions {
   /** Open, mounted `/dev/fuse` descriptor. The session owns and closes it. */
   readonly fd: number;
-  /** Requests are handed to `onRequest` in this buffer, whole, from their fuse_in_header on. */
+  /**
+   * Requests are handed to `onRequest` in this buffer, whole, from their fuse_in_header on. At least `maxWriteBytes` +
+   * 4096: a WRITE on a handle that is not bound comes here.
+   */
   readonly request: Uint8Array;
-  /** Reply bodies (what follows the fuse_out_header) are taken from the start of this buffer. */
+  /**
+   * Reply bodies (what follows the fuse_out_header) are taken from the start of this buffer, before any microtask that
+   * the handler has queued runs.
+   */
   readonly reply: Uint8Array;
   /** Ask the kernel for passthrough. It may still say no: see {@link NegotiatedSession}. */
   readonly passthrough: boolean;
@@ -99,7 +117,7 @@ export interface FuseSessionOptions {
   readonly maxStackDepth: number;
   /** Native threads for reads and writes that may wait for the disk. */
   readonly dataThreads: number;
-  /** How long to poll after the last request before sleeping, microseconds. */
+  /** How long to poll after the last request before sleeping, microseconds. Where there is one core, 0 is better. */
   readonly spinMicros: number;
   readonly maxWriteBytes: number;
   /** The mount is read-only or written by others: do not ask for what only an exclusive writer may have. */
@@ -124,15 +142,22 @@ export interface FuseSessionEvents {
   onRequest(length: number): number;
   /** A served write cleared set-user-ID bits (FUSE_WRITE_KILL_SUIDGID): clear them in the inode. */
   onKillPrivileges(ino: number): void;
-  /** The session is over: unmounted, aborted, or a device error (`error` says which). Fires once. */
+  /**
+   * The session is over and its device closed: `error` is empty after an unmount, an abort or {@link FuseSession.stop},
+   * else it says what went wrong. Fires once, last of all events.
+   */
   onEnd(error: string): void;
 }
 
 export interface FuseSession {
   start(): void;
-  /** Answers a request deferred with REPLY_LATER. `unique` as in its header. ENOENT (interrupted) is ignored. */
+  /**
+   * Answers a request deferred with REPLY_LATER, or the one that is being handled. `unique` as in its header; `error` is
+   * 0 or a negative errno. Only the first answer counts; one that nobody waits for any more is ignored. `body` is
+   * taken before this returns.
+   */
   reply(unique: number, error: number, body?: Uint8Array): void;
-  /** READ and WRITE on this handle are served natively from `file` until {@link unbind}. */
+  /** READ and WRITE on this handle are served natively from `file`, which stays open, until {@link unbind}. */
   bind(handle: number, file: ContentFile): void;
   unbind(handle: number): void;
   /** Registers the file for passthrough. Returns a positive backing id, or a negative errno. */
@@ -146,7 +171,10 @@ export interface FuseSession {
   store(ino: number, offset: number, data: Uint8Array): void;
   /** Counters since start, by FUSE opcode: [opcode, requests, opcode, requests, …]. Includes native ones. */
   counters(): number[];
-  /** Stops reading requests and closes the device. Idempotent. */
+  /**
+   * Stops reading requests, answers EIO to those that wait for JavaScript, and closes the device: asynchronously, onEnd
+   * follows. A mount that is still there answers ENOTCONN then. Idempotent.
+   */
   stop(): void;
 }
 
@@ -155,11 +183,20 @@ export interface Addon {
   createFuseSession(options: FuseSessionOptions, events: FuseSessionEvents): FuseSession;
   /**
    * Opens /dev/fuse and mounts it: mount(2) where the process may, else `fusermount3` (on a thread).
-   * `options` as in mount(8), comma separated. Resolves to the device descriptor.
+   * `options` as in mount(8), comma separated, with `subtype=`; the descriptor options are added here. A mountpoint
+   * "/dev/fd/N" is a descriptor that somebody has mounted: it is checked and resolved to. Resolves to the device
+   * descriptor.
    */
   mountFuse(mountpoint: string, options: string, source: string): Promise<number>;
   /** umount2(2), or fusermount3 -u; `lazy` detaches at once. */
   unmountFuse(mountpoint: string, lazy: boolean): Promise<void>;
+  /**
+   * Makes empty files, which must not be there yet, readable by the user alone, and opens them O_RDWR; on a thread, woken
+   * once for all. Resolves to a descriptor for each path, or a negative errno.
+   */
+  createFiles(paths: readonly string[]): Promise<number[]>;
+  /** Unlinks files, on a thread. What is not there counts as unlinked; what cannot be unlinked stays. */
+  removeFiles(paths: readonly string[]): Promise<void>;
   /**
    * Takes an exclusive lock on a file (open file description lock), created when absent. Returns a descriptor
    * that holds it until closed, or -EAGAIN… when somebody else does.
@@ -167,7 +204,7 @@ export interface Addon {
   lockFile(path: string): number;
   /** FICLONE; negative errno where the filesystem cannot. */
   reflink(fromFd: number, toFd: number): number;
-  /** Tries what `doctor` asks about: opens and releases only, changes nothing. */
+  /** Tries what `doctor` asks about, and leaves nothing changed. `path` is the cache directory. */
   probe(
     what: "passthrough" | "io_uring" | "o_direct" | "memlock",
     path: string,

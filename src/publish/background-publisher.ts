@@ -1,24 +1,14 @@
-import { type Clock, Deferred, type Ino, ignore, type OpSeq, type Timer } from "../base/index.js";
-import { type MetadataLog, MetaError, type PendingOperation } from "../meta/index.js";
+import { type Clock, type Ino, ignore, type OpSeq } from "../base/index.js";
+import type { MetadataLog, PendingOperation } from "../meta/index.js";
 import { PublishError } from "./errors.js";
 import { PendingOperations, type Wanted } from "./pending-operations.js";
 import type { Publisher, PublishStatus } from "./publisher.js";
-import { selectOperations } from "./selection.js";
+import { SegmentShipper } from "./segment-shipper.js";
 import type { UploadTools } from "./upload-job.js";
-import { UploadScheduler } from "./upload-scheduler.js";
+import { type Readiness, UploadScheduler } from "./upload-scheduler.js";
 
-/** Operations are shipped when nothing is being uploaded, or after this long: few, well-filled segments. */
-const SHIP_WAIT_MS_MAX = 5_000;
-const SHIP_DELAY_MS = 250;
-const SHIP_RETRY_MS = 1_000;
 /** Small files closed earlier in the same directory are published with an fsync, up to this many bytes together. */
 const COMPANION_BYTES_MAX = 16 << 20;
-
-interface Waiter {
-  /** Operations that are not shipped yet. */
-  readonly needed: Set<OpSeq>;
-  readonly done: Deferred;
-}
 
 export interface PublisherTools extends UploadTools {
   readonly log: MetadataLog;
@@ -28,31 +18,42 @@ export interface PublisherTools extends UploadTools {
 }
 
 /**
- * The publisher of one writing mount. Uploads run in {@link UploadScheduler}; here operations become segments, one at
- * a time, so that whatever waits while one is under way shares the next (group commit).
+ * The publisher of one writing mount: {@link UploadScheduler} brings content into the backend and {@link SegmentShipper} the
+ * operations after it; here is decided what somebody who waits needs of both.
  */
 export class BackgroundPublisher implements Publisher {
   readonly #tools: PublisherTools;
-  readonly #uploads: UploadScheduler;
   readonly #pending = new PendingOperations();
-  readonly #waiters = new Set<Waiter>();
+  readonly #uploads: UploadScheduler;
+  readonly #shipper: SegmentShipper;
   #lastSeq = 0;
-  #shipping = false;
-  /** When somebody first asked for a segment, monotonic ms; undefined when nobody has. */
-  #shipAskedMs: number | undefined;
-  #shipTimer: Timer | undefined;
   #lastError: string | undefined;
+  /** Of the transfer, when an upload succeeded last: more of them mean that one is in trouble. */
+  #retriesAtSuccess = 0;
   #stopped: PublishError | undefined;
 
   constructor(tools: PublisherTools) {
     this.#tools = tools;
     this.#uploads = new UploadScheduler(tools, tools.clock, {
       currentSeq: () => this.#lastSeq,
-      onUploaded: (_inodes, urgent) => {
+      isContentNeeded: (ino) => this.#pending.needContent(ino),
+      onUploaded: (urgent) => {
         this.#lastError = undefined;
-        this.#askToShip(urgent);
+        this.#retriesAtSuccess = tools.transfer.counters.retries;
+        this.#shipper.ask(urgent || this.#shipper.isAwaited);
       },
       onError: (error) => this.#failed("upload failed, trying again", error),
+    });
+    this.#shipper = new SegmentShipper({
+      ...{ log: tools.log, clock: tools.clock, pending: this.#pending },
+      readinessOf: (operation) => this.#readinessOf(operation),
+      isQuiet: () => this.#uploads.running === 0 && this.#uploads.dirty.size === 0,
+      onShipped: () => {
+        this.#lastError = undefined;
+      },
+      onContentShipped: (ino) => this.#uploads.forget(ino),
+      onError: (error) => this.#failed("shipping metadata failed, trying again", error),
+      onLeaseLost: (error) => this.#stop(new PublishError("lease-lost", error.message, { cause: error })),
     });
   }
 
@@ -62,9 +63,13 @@ export class BackgroundPublisher implements Publisher {
     const add = (operation: PendingOperation): void => {
       this.#pending.add(operation);
       this.#lastSeq = operation.seq;
-      this.#askToShip(false);
+      this.#shipper.ask(false);
     };
-    for (const operation of metadata.pendingOperations()) add(operation);
+    for (const operation of metadata.pendingOperations()) {
+      add(operation);
+      const { content } = operation.dependencies;
+      if (content !== undefined && metadata.inode(content) === undefined) this.#uploads.assumeLost(content);
+    }
     metadata.onOperation(add);
     log.onLeaseLost((reason) => this.#stop(new PublishError("lease-lost", reason)));
     this.#uploads.start();
@@ -73,6 +78,8 @@ export class BackgroundPublisher implements Publisher {
   async syncInode(ino: Ino): Promise<void> {
     this.#assertRunning();
     await this.#uploads.upload(ino);
+    // Removed meanwhile: there is nothing left that could be found again.
+    if (this.#tools.metadata.inode(ino) === undefined) return;
     await this.#publish({ inodes: [ino], directories: [] });
   }
 
@@ -88,9 +95,9 @@ export class BackgroundPublisher implements Publisher {
     const needed = new Set<OpSeq>();
     // Later ones: the content that was just uploaded. What is not ready among them came after the call.
     for (const operation of this.#pending.values()) {
-      if (operation.seq <= before || this.#isReady(operation)) needed.add(operation.seq);
+      if (operation.seq <= before || this.#readinessOf(operation) !== "waiting") needed.add(operation.seq);
     }
-    await this.#shipped(needed);
+    await this.#shipper.shipped(needed);
   }
 
   async drain(deadlineMs: number, onProgress: (status: PublishStatus) => void = ignore): Promise<PublishStatus> {
@@ -125,149 +132,94 @@ export class BackgroundPublisher implements Publisher {
       pendingBytes,
       pendingOperations: this.#pending.size,
       oldestDirtyAgeMs: pendingFiles === 0 ? 0 : clock.nowMs() - oldestMs,
-      lastError: this.#lastError,
+      lastError: this.#lastError ?? this.#uploadTrouble(),
     };
   }
 
   /** Ships the operations these inodes and directories need, uploading first whatever content those name. */
   async #publish(wanted: Wanted): Promise<void> {
-    let needed = this.#pending.neededBy(wanted);
-    if (needed.size === 0) return;
-    const waitFor = this.#unreadyContents(needed);
-    if (waitFor.size > 0) {
-      await Promise.all([...waitFor].map((ino) => this.#uploads.upload(ino)));
-      // Their content operations are needed now too; whatever was shipped meanwhile is not.
-      const more = this.#pending.neededBy({ inodes: [...wanted.inodes, ...waitFor], directories: [] });
-      needed = new Set([...needed, ...more].filter((seq) => this.#isPendingAndReady(seq)));
+    const needed = this.#pending.neededBy(wanted);
+    let contents = this.#unreadyContents(needed);
+    const companions = this.#companions(needed, contents);
+    while (contents.size > 0) {
+      await Promise.all([...contents].map((ino) => this.#uploads.upload(ino)));
+      // Their content operations are needed now too.
+      for (const seq of this.#pending.neededBy({ inodes: [...contents], directories: [] })) needed.add(seq);
+      // What was replaced before it could be uploaded is published with what replaced it.
+      const removed = [...contents].filter((ino) => this.#tools.metadata.inode(ino) === undefined);
+      contents = this.#unreadyContents(this.#pending.neededBy({ inodes: removed, directories: [] }));
     }
-    await this.#shipped(needed);
+    await companions;
+    // What is not ready came after the call.
+    for (const seq of needed) if (!this.#isPendingAndReady(seq)) needed.delete(seq);
+    await this.#shipper.shipped(needed);
   }
 
-  /** Files whose content must be uploaded before the needed operations: their own, and small companions. */
-  #unreadyContents(needed: ReadonlySet<OpSeq>): Set<Ino> {
+  /** Files whose content must be uploaded before these operations can be published. */
+  #unreadyContents(seqs: ReadonlySet<OpSeq>): Set<Ino> {
     const contents = new Set<Ino>();
-    const directories = new Set<Ino>();
-    let last = 0;
-    for (const seq of needed) {
+    for (const seq of seqs) {
       const operation = this.#pending.get(seq);
-      if (operation === undefined) continue;
-      last = Math.max(last, seq);
-      for (const directory of operation.dependencies.directories ?? []) directories.add(directory);
-      if (!this.#isReady(operation) && operation.dependencies.content !== undefined) {
-        contents.add(operation.dependencies.content);
-      }
-    }
-    let companionBytes = 0;
-    for (const directory of directories) {
-      for (const operation of this.#pending.inDirectory(directory)) {
-        const { content } = operation.dependencies;
-        if (operation.seq > last || companionBytes > COMPANION_BYTES_MAX) break;
-        if (content === undefined || contents.has(content) || this.#isReady(operation)) continue;
-        if (this.#uploads.dirty.isOpen(content)) continue;
-        companionBytes += this.#uploads.sizeOf(content);
-        if (companionBytes <= COMPANION_BYTES_MAX) contents.add(content);
-      }
+      const content = operation?.dependencies.content;
+      if (content !== undefined && this.#readiness(seq) === "waiting") contents.add(content);
     }
     return contents;
   }
 
-  #isReady(operation: PendingOperation): boolean {
-    const { content } = operation.dependencies;
-    return content === undefined || this.#uploads.coversOperation(content, operation.seq);
+  /**
+   * Uploads small files that were closed in the same directories before, so that they are not passed. That is a courtesy:
+   * when it fails for one of them, that one is passed.
+   */
+  async #companions(needed: ReadonlySet<OpSeq>, contents: ReadonlySet<Ino>): Promise<void> {
+    if (contents.size === 0) return;
+    const { dirty } = this.#uploads;
+    const directories = new Set<Ino>();
+    let last = 0;
+    for (const seq of needed) {
+      last = Math.max(last, seq);
+      for (const directory of this.#pending.get(seq)?.dependencies.directories ?? []) directories.add(directory);
+    }
+    const companions = new Set<Ino>();
+    let bytes = 0;
+    for (const directory of directories) {
+      for (const operation of this.#pending.inDirectory(directory)) {
+        if (operation.seq > last) break;
+        const { content } = operation.dependencies;
+        if (content === undefined || contents.has(content) || companions.has(content)) continue;
+        if (dirty.isOpen(content) || dirty.hasFailed(content) || this.#readinessOf(operation) !== "waiting") continue;
+        const sizeBytes = this.#uploads.sizeOf(content);
+        if (bytes + sizeBytes > COMPANION_BYTES_MAX) continue;
+        bytes += sizeBytes;
+        companions.add(content);
+      }
+    }
+    await Promise.all([...companions].map((ino) => this.#uploads.upload(ino).catch(ignore)));
+  }
+
+  #readinessOf({ seq, dependencies: { content } }: PendingOperation): Readiness {
+    return content === undefined ? "ready" : this.#uploads.readiness(content, seq);
+  }
+
+  /** Undefined when the operation is not pending. */
+  #readiness(seq: OpSeq): Readiness | undefined {
+    const operation = this.#pending.get(seq);
+    return operation && this.#readinessOf(operation);
   }
 
   #isPendingAndReady(seq: OpSeq): boolean {
-    const operation = this.#pending.get(seq);
-    return operation !== undefined && this.#isReady(operation);
-  }
-
-  async #shipped(needed: Set<OpSeq>): Promise<void> {
-    this.#assertRunning();
-    for (const seq of needed) if (!this.#pending.has(seq)) needed.delete(seq);
-    if (needed.size === 0) return;
-    const waiter: Waiter = { needed, done: new Deferred() };
-    this.#waiters.add(waiter);
-    this.#askToShip(true);
-    await waiter.done.promise;
-  }
-
-  #askToShip(urgent: boolean): void {
-    if (this.#stopped !== undefined || this.#shipping) {
-      this.#shipAskedMs ??= this.#tools.clock.monotonicMs();
-      return;
-    }
-    const now = this.#tools.clock.monotonicMs();
-    if (urgent) {
-      this.#shipTimer?.cancel();
-      this.#shipAskedMs ??= now;
-      this.#shipTimer = this.#tools.clock.setTimer(0, () => void this.#ship());
-    } else if (this.#shipAskedMs === undefined) {
-      this.#shipAskedMs = now;
-      this.#shipTimer = this.#tools.clock.setTimer(SHIP_DELAY_MS, () => this.#shipWhenQuiet());
-    }
-  }
-
-  /** Background shipping: not while uploads are under way whose content would fit the same segment. */
-  #shipWhenQuiet(): void {
-    const { clock } = this.#tools;
-    const waited = clock.monotonicMs() - (this.#shipAskedMs ?? 0);
-    const quiet = this.#uploads.running === 0 && this.#uploads.dirty.size === 0;
-    if (quiet || waited >= SHIP_WAIT_MS_MAX) void this.#ship();
-    else this.#shipTimer = clock.setTimer(SHIP_DELAY_MS, () => this.#shipWhenQuiet());
-  }
-
-  async #ship(): Promise<void> {
-    if (this.#shipping || this.#stopped !== undefined) return;
-    this.#shipping = true;
-    this.#shipAskedMs = undefined;
-    let failed = false;
-    try {
-      const selected = this.#select();
-      if (selected.length > 0) {
-        await this.#tools.log.ship(selected);
-        this.#lastError = undefined;
-        this.#forget(selected);
-      }
-    } catch (error) {
-      failed = true;
-      if (error instanceof MetaError && error.kind === "lease-lost") {
-        this.#stop(new PublishError("lease-lost", error.message, { cause: error }));
-      } else this.#failed("shipping metadata failed, trying again", error);
-    } finally {
-      this.#shipping = false;
-    }
-    if (failed) this.#retryShip();
-    else if (this.#shipAskedMs !== undefined) {
-      this.#shipAskedMs = undefined;
-      this.#askToShip(this.#waiters.size > 0);
-    }
-  }
-
-  #retryShip(): void {
-    if (this.#stopped !== undefined) return;
-    this.#shipAskedMs = this.#tools.clock.monotonicMs();
-    this.#shipTimer = this.#tools.clock.setTimer(SHIP_RETRY_MS, () => void this.#ship());
-  }
-
-  #select(): OpSeq[] {
-    const needed = new Set<OpSeq>();
-    for (const waiter of this.#waiters) for (const seq of waiter.needed) needed.add(seq);
-    return selectOperations(this.#pending.values(), (operation) => this.#isReady(operation), needed);
-  }
-
-  #forget(shipped: readonly OpSeq[]): void {
-    for (const seq of shipped) this.#pending.delete(seq);
-    for (const waiter of this.#waiters) {
-      for (const seq of shipped) waiter.needed.delete(seq);
-      if (waiter.needed.size > 0) continue;
-      this.#waiters.delete(waiter);
-      waiter.done.resolve();
-    }
+    const readiness = this.#readiness(seq);
+    return readiness !== undefined && readiness !== "waiting";
   }
 
   #failed(what: string, error: unknown): void {
     this.#lastError = error instanceof Error ? error.message : String(error);
     this.#tools.warn(what, error);
+  }
+
+  /** Workers try again by themselves, for ever; so far they have told the transfer only. */
+  #uploadTrouble(): string | undefined {
+    const { retries, lastError } = this.#tools.transfer.counters;
+    return this.#uploads.running > 0 && retries > this.#retriesAtSuccess ? lastError : undefined;
   }
 
   #assertRunning(): void {
@@ -278,9 +230,7 @@ export class BackgroundPublisher implements Publisher {
     if (this.#stopped !== undefined) return;
     this.#stopped = reason;
     if (reason.kind === "lease-lost") this.#failed("publishing stopped", reason);
-    this.#shipTimer?.cancel();
     this.#uploads.stop(reason);
-    for (const waiter of this.#waiters) waiter.done.reject(reason);
-    this.#waiters.clear();
+    this.#shipper.stop(reason);
   }
 }

@@ -12,11 +12,13 @@ const RETRY_MS_MAX = 30_000;
 
 interface DirtyFile {
   readonly ino: Ino;
-  state: "open" | "closed" | "failed";
-  /** When it entered its state; for "open", when it was last published or opened. */
+  isOpen: boolean;
+  /** When it was closed; of an open one, when it was opened or last published. */
   sinceMs: number;
   /** Size when it was closed last. */
   bytes: number;
+  /** After a failure: when it is tried again, and for how long that was put off. */
+  retryAtMs: number | undefined;
   retryMs: number;
   urgent: boolean;
   uploading: boolean;
@@ -55,7 +57,12 @@ export class DirtyFiles {
   }
 
   isOpen(ino: Ino): boolean {
-    return this.#files.get(ino)?.state === "open";
+    return this.#files.get(ino)?.isOpen ?? false;
+  }
+
+  /** Whether its last upload failed: it should not take others down with it again. */
+  hasFailed(ino: Ino): boolean {
+    return this.#files.get(ino)?.retryAtMs !== undefined;
   }
 
   /** Whether anybody waits for an upload that has not begun. */
@@ -66,8 +73,8 @@ export class DirtyFiles {
 
   opened(ino: Ino): void {
     const file = this.#get(ino);
-    if (file.state === "open") return;
-    file.state = "open";
+    if (file.isOpen) return;
+    file.isOpen = true;
     file.sinceMs = this.#clock.monotonicMs();
   }
 
@@ -76,8 +83,8 @@ export class DirtyFiles {
     const file = this.#get(ino);
     this.#lastClosedMs = now;
     file.bytes = bytes;
-    if (file.state === "closed") return;
-    file.state = "closed";
+    if (!file.isOpen) return;
+    file.isOpen = false;
     file.sinceMs = now;
     this.#files.delete(ino);
     this.#files.set(ino, file);
@@ -117,11 +124,10 @@ export class DirtyFiles {
     if (file === undefined) return;
     for (const deferred of file.served) deferred.resolve();
     this.#settle(file);
+    file.retryAtMs = undefined;
+    file.retryMs = 0;
     if (!dirty && file.waiting.length === 0) this.#files.delete(ino);
-    else if (file.state !== "closed") {
-      file.state = "open";
-      file.sinceMs = this.#clock.monotonicMs();
-    }
+    else if (file.isOpen) file.sinceMs = this.#clock.monotonicMs();
   }
 
   /** The upload failed and will be tried again later. Those who wait hear of it only when waiting does not help. */
@@ -131,9 +137,8 @@ export class DirtyFiles {
     if (giveUp) for (const deferred of file.served) deferred.reject(error);
     else file.waiting.unshift(...file.served);
     this.#settle(file);
-    file.state = "failed";
-    file.sinceMs = this.#clock.monotonicMs();
     file.retryMs = Math.min(Math.max(file.retryMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
+    file.retryAtMs = this.#clock.monotonicMs() + file.retryMs;
   }
 
   /** Nobody waits any more. */
@@ -156,9 +161,10 @@ export class DirtyFiles {
       const sinceMs = this.#clock.monotonicMs();
       file = {
         ino,
-        state: "open",
+        isOpen: true,
         sinceMs,
         bytes: 0,
+        retryAtMs: undefined,
         retryMs: 0,
         urgent: false,
         uploading: false,
@@ -173,7 +179,7 @@ export class DirtyFiles {
   #hasGathered(now: number): boolean {
     let bytes = 0;
     for (const file of this.#files.values()) {
-      if (file.state !== "closed" || file.uploading) continue;
+      if (file.isOpen || file.uploading || file.retryAtMs !== undefined) continue;
       bytes += file.bytes;
       // The first one is the oldest.
       if (bytes >= GATHERED_BYTES_MAX || now - file.sinceMs >= WAIT_MS_MAX) return true;
@@ -182,13 +188,7 @@ export class DirtyFiles {
   }
 }
 
-function isDue(file: DirtyFile, now: number, ripe: boolean): boolean {
-  switch (file.state) {
-    case "closed":
-      return ripe;
-    case "open":
-      return now - file.sinceMs >= OPEN_INTERVAL_MS;
-    case "failed":
-      return now - file.sinceMs >= file.retryMs;
-  }
+function isDue({ isOpen, sinceMs, retryAtMs }: DirtyFile, now: number, ripe: boolean): boolean {
+  if (retryAtMs !== undefined) return now >= retryAtMs;
+  return isOpen ? now - sinceMs >= OPEN_INTERVAL_MS : ripe;
 }

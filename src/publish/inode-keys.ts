@@ -1,5 +1,5 @@
 import type { Ino } from "../base/index.js";
-import { inodeKey } from "../format/index.js";
+import { contentKey, inodeKey } from "../format/index.js";
 
 const keys = new Map<Ino, string>();
 const KEYS_MAX = 65_536;
@@ -13,4 +13,9 @@ export function keyOfInode(ino: Ino): string {
     keys.set(ino, key);
   }
   return key;
+}
+
+/** The key of a regular file's content record, in the same form. */
+export function keyOfContent(ino: Ino): string {
+  return Buffer.from(contentKey(ino)).toString("latin1");
 }

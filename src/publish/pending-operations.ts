@@ -1,6 +1,6 @@
 import type { Ino, OpSeq } from "../base/index.js";
 import type { PendingOperation } from "../meta/index.js";
-import { keyOfInode } from "./inode-keys.js";
+import { keyOfContent, keyOfInode } from "./inode-keys.js";
 
 /** What an fsync asks for: operations on these inodes, or in these directories. */
 export interface Wanted {
@@ -56,6 +56,12 @@ export class PendingOperations {
     }
   }
 
+  /** Whether an operation is pending that waits for this file's content. */
+  needContent(ino: Ino): boolean {
+    for (const { dependencies } of this.#found(inodeTerm(ino))) if (dependencies.content === ino) return true;
+    return false;
+  }
+
   /** Operations whose entries are in this directory, in seq order. */
   inDirectory(ino: Ino): Iterable<PendingOperation> {
     return this.#found(directoryTerm(ino));
@@ -76,6 +82,7 @@ export class PendingOperations {
     };
     for (const ino of wanted.inodes) {
       follow(keyOfInode(ino));
+      follow(keyOfContent(ino));
       follow(inodeTerm(ino));
     }
     for (const ino of wanted.directories) follow(directoryTerm(ino));
@@ -87,7 +94,10 @@ export class PendingOperations {
         for (const ino of dependencies.directories ?? NONE) follow(keyOfInode(ino));
         for (const ino of dependencies.inodes ?? NONE) follow(keyOfInode(ino));
         for (const ino of dependencies.removedDirectories ?? NONE) follow(directoryTerm(ino));
-        if (dependencies.content !== undefined) follow(keyOfInode(dependencies.content));
+        if (dependencies.content !== undefined) {
+          follow(keyOfInode(dependencies.content));
+          follow(keyOfContent(dependencies.content));
+        }
       }
     }
     return needed;

@@ -1,22 +1,46 @@
 import type { Ino, OpSeq } from "../base/index.js";
 import type { PendingOperation } from "../meta/index.js";
 import { keyOfInode } from "./inode-keys.js";
+import type { Readiness } from "./upload-scheduler.js";
 
 const NONE: readonly Ino[] = [];
 
 /**
  * The operations that may be published now, in seq order: docs/decisions/0001, "What is shipped".
  *
- * @param operations in seq order, all that are pending
- * @param isReady whether the content an operation makes visible is in the volume
+ * @param operations in seq order, all that are pending; walked more than once
+ * @param readinessOf whether the content an operation makes visible is in the volume
  * @param needed operations that may pass earlier blocked ones of their directory (an fsync waits for them)
  */
 export function selectOperations(
   operations: Iterable<PendingOperation>,
-  isReady: (operation: PendingOperation) => boolean,
+  readinessOf: (operation: PendingOperation) => Readiness,
   needed: ReadonlySet<OpSeq>,
 ): OpSeq[] {
+  // Removed files whose removal is blocked. Holding one back may block another's removal, so it takes as many walks as
+  // there are links in such a chain: one, nearly always.
+  const heldBack = new Set<Ino>();
+  for (;;) {
+    const { selected, unremoved } = walk(operations, readinessOf, needed, heldBack);
+    if (unremoved.length === 0) return selected;
+    for (const ino of unremoved) heldBack.add(ino);
+  }
+}
+
+interface Walk {
+  readonly selected: OpSeq[];
+  /** Files that would be visible without their content, because what removes them is blocked. */
+  readonly unremoved: readonly Ino[];
+}
+
+function walk(
+  operations: Iterable<PendingOperation>,
+  readinessOf: (operation: PendingOperation) => Readiness,
+  needed: ReadonlySet<OpSeq>,
+  heldBack: ReadonlySet<Ino>,
+): Walk {
   const selected: OpSeq[] = [];
+  const removed = new Set<Ino>();
   const blockedKeys = new Set<string>();
   const blockedDirectories = new Set<Ino>();
 
@@ -33,13 +57,18 @@ export function selectOperations(
   };
 
   for (const operation of operations) {
+    const readiness = readinessOf(operation);
+    const { content } = operation.dependencies;
+    const waits = readiness === "waiting" || (content !== undefined && heldBack.has(content));
     // While nothing is blocked yet, which is the ordinary case, an operation costs one question.
-    if (isReady(operation) && (blockedKeys.size === 0 || !isBlocked(operation))) {
+    if (!waits && (blockedKeys.size === 0 || !isBlocked(operation))) {
       selected.push(operation.seq);
+      if (readiness === "with-removal" && content !== undefined) removed.add(content);
       continue;
     }
     for (const key of operation.keys) blockedKeys.add(key);
     for (const ino of operation.dependencies.directories ?? NONE) blockedDirectories.add(ino);
   }
-  return selected;
+  // The removal writes the inode's key, so it is blocked exactly when that is.
+  return { selected, unremoved: [...removed].filter((ino) => blockedKeys.has(keyOfInode(ino))) };
 }

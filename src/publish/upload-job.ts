@@ -23,6 +23,13 @@ export interface UploadFile {
   readonly source: UploadSource;
 }
 
+export interface UploadOutcome {
+  /** Files whose content is an operation now, or was in the volume already. */
+  readonly recorded: ReadonlySet<Ino>;
+  /** Files whose bytes changed in a way that makes what was read nobody's content. The others do not suffer from it. */
+  readonly failed: ReadonlyMap<Ino, Error>;
+}
+
 /** One chunk of one file, and the hash it turned out to have. */
 interface Slot {
   readonly file: UploadFile;
@@ -30,32 +37,40 @@ interface Slot {
   hash: ChunkHash | null;
 }
 
+type Failures = Map<Ino, Error>;
+
 /**
  * Uploads what these files hold that the volume does not, then records it. Chunks the volume has are skipped; the others
  * go into packs of at most {@link SMALL_PACK_BYTES} or {@link LARGE_PACK_BYTES}. When this resolves, packs are in the backend
  * and the content operations are pending; nothing is visible to others before they are shipped.
  *
  * A crash before the record leaves an unreferenced pack, and the file dirty.
+ *
+ * @returns what became of each file; those in neither collection were removed meanwhile
+ * @throws TransferError when none of them could be uploaded; the signal's reason
  */
 export async function uploadFiles(
   tools: UploadTools,
   files: readonly UploadFile[],
   priority: Priority,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<UploadOutcome> {
+  const failed: Failures = new Map();
   const slots = files.flatMap(slotsOf);
   const limiter = new Limiter(SPANS_MAX);
   const spans = spansOf(slots, files.length > 1 ? SMALL_PACK_BYTES : LARGE_PACK_BYTES);
   const outcomes = await Promise.allSettled(
-    spans.map((span) => limiter.run(() => uploadSpan(tools, span, priority, signal), signal)),
+    spans.map((span) => limiter.run(() => uploadSpan(tools, span, { failed, priority, signal }), signal)),
   );
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   const slotsByFile = groupByFile(slots);
-  let recorded = 0;
-  for (const file of files) {
-    recordContent(tools, file, slotsByFile.get(file) ?? []);
-    if (++recorded % RECORDS_PER_TURN === 0) await new Promise(setImmediate);
+  const recorded = new Set<Ino>();
+  for (const [index, file] of files.entries()) {
+    if (failed.has(file.ino)) continue;
+    if (recordContent(tools, file, slotsByFile.get(file) ?? [])) recorded.add(file.ino);
+    if (index % RECORDS_PER_TURN === RECORDS_PER_TURN - 1) await new Promise(setImmediate);
   }
+  return { recorded, failed };
 }
 
 function groupByFile(slots: readonly Slot[]): Map<UploadFile, Slot[]> {
@@ -99,14 +114,19 @@ function spansOf(slots: readonly Slot[], bytesMax: number): Slot[][] {
 }
 
 /** Hashes a span, packs and uploads what the volume lacks, and records where it is. */
-async function uploadSpan(tools: UploadTools, span: readonly Slot[], priority: Priority, signal: AbortSignal) {
+async function uploadSpan(
+  tools: UploadTools,
+  span: readonly Slot[],
+  how: { readonly failed: Failures; readonly priority: Priority; readonly signal: AbortSignal },
+): Promise<void> {
   const { metadata, transfer } = tools;
-  await hashSpan(transfer, span, priority);
+  const { failed, priority, signal } = how;
+  await hashSpan(transfer, span, priority, failed);
   signal.throwIfAborted();
   // Equal chunks within the span are packed once; the worker reports the hash of what it really packed.
   const missing = new Map<ChunkHash, Slot[]>();
   for (const slot of span) {
-    if (slot.hash === null || metadata.chunk(slot.hash) !== undefined) continue;
+    if (slot.hash === null || failed.has(slot.file.ino) || metadata.chunk(slot.hash) !== undefined) continue;
     const same = missing.get(slot.hash);
     if (same === undefined) missing.set(slot.hash, [slot]);
     else same.push(slot);
@@ -123,8 +143,10 @@ async function uploadSpan(tools: UploadTools, span: readonly Slot[], priority: P
     const pack = uploaded.pack === undefined ? undefined : tx.addPack(uploaded.pack);
     uploaded.chunks.forEach(({ hash, stored, rawLength }, i) => {
       const { slot, equals } = packed[i] as Packed;
-      if (rawLength !== lengthOf(slot)) throw new ChangedWhileRead(slot.file.source.path);
-      for (const other of [slot, ...equals]) other.hash = stored === null ? null : hash;
+      // Written since it was hashed: what was packed is not what its equals hold. And a shorter chunk is nobody's content.
+      if (hash !== slot.hash) for (const other of equals) noteChange(failed, other.file);
+      if (rawLength !== lengthOf(slot)) noteChange(failed, slot.file);
+      slot.hash = stored === null ? null : hash;
       if (stored !== null && pack !== undefined) tx.putChunk(hash, { pack, ...stored, rawLength });
     });
   });
@@ -132,7 +154,7 @@ async function uploadSpan(tools: UploadTools, span: readonly Slot[], priority: P
 
 interface Packed {
   readonly slot: Slot;
-  /** Slots that get the same hash. */
+  /** Slots with the same hash, which need not be packed. */
   readonly equals: readonly Slot[];
 }
 
@@ -143,7 +165,12 @@ function representatives(cache: ContentCache, same: readonly Slot[]): Packed[] {
   return first === undefined ? moving : [{ slot: first, equals }, ...moving];
 }
 
-async function hashSpan(transfer: Transfer, span: readonly Slot[], priority: Priority): Promise<void> {
+async function hashSpan(
+  transfer: Transfer,
+  span: readonly Slot[],
+  priority: Priority,
+  failed: Failures,
+): Promise<void> {
   const byFile = [...groupByFile(span)];
   const hashed = await transfer.hashFiles(
     byFile.map(([{ source }, slots]) => {
@@ -151,30 +178,27 @@ async function hashSpan(transfer: Transfer, span: readonly Slot[], priority: Pri
     }),
     priority,
   );
-  byFile.forEach(([{ source }, slots], i) => {
+  byFile.forEach(([file, slots], i) => {
     const { hashes, sizeBytes } = hashed[i] ?? { hashes: [], sizeBytes: 0 };
-    if (sizeBytes < source.sizeBytes) throw new ChangedWhileRead(source.path);
+    if (sizeBytes < file.source.sizeBytes) noteChange(failed, file);
     slots.forEach((slot, j) => {
       slot.hash = hashes[j] ?? null;
     });
   });
 }
 
-/** The file got shorter while it was read: what was read was never its content. Try again. */
-export class ChangedWhileRead extends Error {
-  override readonly name = "ChangedWhileRead";
-  constructor(path: string) {
-    super(`${path} was truncated while it was being uploaded`);
-  }
+/** What was read of the file may never have been its content. It is tried again. */
+function noteChange(failed: Failures, { ino, source }: UploadFile): void {
+  failed.set(ino, new Error(`${source.path} changed while it was being uploaded`));
 }
 
-/** Makes the uploaded content the inode's, as one operation; does nothing when the inode is gone. */
-function recordContent({ metadata, cache }: UploadTools, file: UploadFile, slots: readonly Slot[]): void {
+/** Makes the uploaded content the inode's, as one operation; does nothing, and says so, when the inode is gone. */
+function recordContent({ metadata, cache }: UploadTools, file: UploadFile, slots: readonly Slot[]): boolean {
   const { ino, source } = file;
   const chunks = contentChunks(metadata, file, slots);
-  metadata.update((tx) => {
+  return metadata.update((tx) => {
     const before = tx.content(ino);
-    if (before === undefined || tx.inode(ino) === undefined) return;
+    if (before === undefined || tx.inode(ino) === undefined) return false;
     const { sizeBytes, mtime } = source;
     let version: OpSeq = before.version;
     const sameBytes = before.sizeBytes === sizeBytes && sameChunks(tx.chunkHashes(ino, 0, chunks.length), chunks);
@@ -184,9 +208,10 @@ function recordContent({ metadata, cache }: UploadTools, file: UploadFile, slots
     } else if (before.mtime.sec !== mtime.sec || before.mtime.nsec !== mtime.nsec) {
       tx.putContent(ino, { sizeBytes, mtime }, undefined);
     }
-    // Content without its inode makes no sense in the volume.
-    tx.dependsOn({ inodes: [ino] });
+    // It depends on nothing. What creates the inode writes the same content record and so goes first; and what else
+    // happened to the inode may be held back, which must not hold back the content of a file that is published.
     cache.finishUpload(tx, ino, source, version);
+    return true;
   });
 }
 

@@ -1,23 +1,44 @@
-import { type Clock, type Ino, PodfsError, type Timer } from "../base/index.js";
+import { type Clock, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
 import type { Priority } from "../transfer/index.js";
 import { DirtyFiles } from "./dirty-files.js";
 import { LARGE_PACK_BYTES, SMALL_PACK_BYTES, type UploadFile, type UploadTools, uploadFiles } from "./upload-job.js";
 
 const TICK_MS = 100;
 /** Uploads side by side. Large files have lanes of their own, so that a huge one never keeps small ones waiting. */
-const LANES = { urgent: 3, small: 2, large: 2 } as const;
+const LANES = { urgentSmall: 3, urgentLarge: 16, small: 2, large: 2 } as const;
+/**
+ * The transfer keeps a place free for urgent work. An fsync of many packs must not take it: the fsync of a small file
+ * would wait behind it.
+ */
+const PRIORITIES: Record<Lane, Priority> = {
+  urgentSmall: "urgent",
+  urgentLarge: "normal",
+  small: "background",
+  large: "background",
+};
 type Lane = keyof typeof LANES;
 const FILES_PER_GROUP = 1024;
 /** A file up to this size shares a pack with others. */
 const SHARED_FILE_BYTES_MAX = 4 << 20;
 
 export interface UploadSchedulerEvents {
-  /** Content operations were recorded: something can be shipped. `coveredSeq` tells what the content includes. */
-  onUploaded(inodes: readonly Ino[], urgent: boolean): void;
+  /** Content operations were recorded: something can be shipped. */
+  onUploaded(urgent: boolean): void;
   onError(error: unknown): void;
-  /** Asked when an upload begins; its answer is kept for {@link UploadScheduler.coversOperation}. */
+  /** The last operation so far. Asked when an upload begins, to know later what its content is newer than. */
   currentSeq(): number;
+  /** Whether an operation is pending that makes the file visible. */
+  isContentNeeded(ino: Ino): boolean;
 }
+
+/**
+ * Whether an operation may be published that makes a file visible:
+ * - `ready`: the volume has, or gets in the same segment, a content of the file as new as the operation.
+ * - `with-removal`: the file has been removed before that could be; only together with its removal, or readers would see
+ *   it empty.
+ * - `waiting`: the file's upload comes first.
+ */
+export type Readiness = "ready" | "with-removal" | "waiting";
 
 /**
  * Decides when which dirty files are uploaded together: soon after they are closed, every half minute while they are
@@ -28,13 +49,18 @@ export class UploadScheduler {
   readonly #tools: UploadTools;
   readonly #clock: Clock;
   readonly #events: UploadSchedulerEvents;
-  readonly #busy: Record<Lane, number> = { urgent: 0, small: 0, large: 0 };
+  readonly #busy: Record<Lane, number> = { urgentSmall: 0, urgentLarge: 0, small: 0, large: 0 };
   readonly #abort = new AbortController();
-  /** Last operation before the newest recorded upload of a file that is still dirty began. */
+  /**
+   * Of files that are dirty, and of those that were removed dirty: the last operation whose effect on the file's content is
+   * recorded. Nothing is when it is absent.
+   */
   readonly #coveredSeq = new Map<Ino, number>();
+  /** Files that were removed before their content was recorded, for as long as {@link forget} is not called. */
+  readonly #lost = new Set<Ino>();
   #timer: Timer | undefined;
   #kicked = false;
-  #stopped = false;
+  #stopReason: { readonly reason: unknown } | undefined;
 
   constructor(tools: UploadTools, clock: Clock, events: UploadSchedulerEvents) {
     this.#tools = tools;
@@ -44,12 +70,15 @@ export class UploadScheduler {
   }
 
   get running(): number {
-    return this.#busy.urgent + this.#busy.small + this.#busy.large;
+    const { urgentSmall, urgentLarge, small, large } = this.#busy;
+    return urgentSmall + urgentLarge + small + large;
   }
 
   start(): void {
     for (const [ino] of this.#tools.metadata.dirtyFiles()) this.dirty.closed(ino, this.sizeOf(ino));
     this.#tools.cache.onDirty((ino, event) => {
+      // Clean until now: the volume has its content as of now, or gets it from what is pending.
+      if (!this.dirty.has(ino)) this.#coveredSeq.set(ino, this.#events.currentSeq());
       if (event === "opened") this.dirty.opened(ino);
       else this.dirty.closed(ino, this.sizeOf(ino));
     });
@@ -58,29 +87,43 @@ export class UploadScheduler {
 
   /** No upload begins any more; those under way are given up (their files stay dirty). */
   stop(reason: unknown): void {
-    this.#stopped = true;
+    this.#stopReason = { reason };
     this.#timer?.cancel();
     this.#abort.abort(reason);
     this.dirty.rejectAll(reason);
   }
 
-  /** Resolves when the file's bytes as of now are in the backend and recorded. */
+  /**
+   * Resolves when the file's bytes as of now are in the backend and recorded.
+   * @throws the reason of {@link stop}; TransferError when trying again does not help
+   */
   async upload(ino: Ino): Promise<void> {
     if (!this.dirty.has(ino)) return;
+    if (this.#stopReason !== undefined) throw this.#stopReason.reason;
     const done = this.dirty.urge(ino);
     this.#kick();
     await done;
   }
 
-  /** Whether an upload that began after the operation has been recorded, or none is needed. */
-  coversOperation(ino: Ino, seq: number): boolean {
-    if (!this.dirty.has(ino) || (this.#coveredSeq.get(ino) ?? -1) >= seq) return true;
-    // A temporary file that is gone already but still open would hold up its directory until it is closed.
-    return this.dirty.isOpen(ino) && this.#tools.metadata.inode(ino) === undefined;
+  /** An operation that is ready stays so. */
+  readiness(ino: Ino, seq: OpSeq): Readiness {
+    if (!this.dirty.has(ino) && !this.#lost.has(ino)) return "ready";
+    if ((this.#coveredSeq.get(ino) ?? -1) >= seq) return "ready";
+    return this.#tools.metadata.inode(ino) === undefined ? "with-removal" : "waiting";
+  }
+
+  /** A file that an earlier mount removed: whether its content was recorded nobody knows. */
+  assumeLost(ino: Ino): void {
+    this.#lost.add(ino);
+  }
+
+  /** Nobody will ask for the readiness of earlier operations on this file any more. */
+  forget(ino: Ino): void {
+    if (this.#lost.delete(ino)) this.#coveredSeq.delete(ino);
   }
 
   #arm(): void {
-    if (this.#stopped) return;
+    if (this.#stopReason !== undefined) return;
     this.#timer = this.#clock.setTimer(TICK_MS, () => {
       this.#fill();
       this.#arm();
@@ -99,23 +142,28 @@ export class UploadScheduler {
 
   /** Starts as many groups as there are free lanes. */
   #fill(): void {
-    if (this.#stopped || this.dirty.size === 0) return;
-    while (this.#free("urgent") && this.dirty.urgent && this.#startGroup("urgent", "urgent")) {}
-    while (this.#free("small") && this.#startGroup("small", "due")) {}
-    while (this.#free("large") && this.#startGroup("large", "due")) {}
+    if (this.#stopReason !== undefined || this.dirty.size === 0) return;
+    if (this.dirty.urgent) {
+      this.#fillLane("urgentSmall", "urgent");
+      this.#fillLane("urgentLarge", "urgent");
+    }
+    this.#fillLane("small", "due");
+    this.#fillLane("large", "due");
   }
 
-  #free(lane: Lane): boolean {
-    return this.#busy[lane] < LANES[lane];
+  #fillLane(lane: Lane, which: "urgent" | "due"): void {
+    while (this.#busy[lane] < LANES[lane] && this.#startGroup(lane, which)) {}
   }
 
   #startGroup(lane: Lane, which: "urgent" | "due"): boolean {
+    const takesSmall = lane === "small" || lane === "urgentSmall";
     let bytes = 0;
     let files = 0;
     const inodes = this.dirty.take(which, (ino) => {
       const size = this.sizeOf(ino);
-      const shared = size <= SHARED_FILE_BYTES_MAX;
-      if ((lane === "small" && !shared) || (lane === "large" && shared)) return false;
+      const isSmall = size <= SHARED_FILE_BYTES_MAX;
+      if (isSmall !== takesSmall) return false;
+      const shared = isSmall && !this.dirty.hasFailed(ino);
       const fits = files === 0 || (shared && bytes + size <= SMALL_PACK_BYTES && files < FILES_PER_GROUP);
       if (fits) {
         files++;
@@ -125,7 +173,7 @@ export class UploadScheduler {
     });
     if (inodes.length === 0) return false;
     this.#busy[lane]++;
-    void this.#run(inodes, lane === "urgent" ? "urgent" : "background").finally(() => {
+    void this.#run(inodes, lane).finally(() => {
       this.#busy[lane]--;
       this.#fill();
     });
@@ -137,28 +185,59 @@ export class UploadScheduler {
     return cache.opened(ino)?.stat().sizeBytes ?? metadata.local(ino)?.sizeBytes ?? 0;
   }
 
-  async #run(inodes: readonly Ino[], priority: Priority): Promise<void> {
-    const { cache, metadata } = this.#tools;
+  async #run(inodes: readonly Ino[], lane: Lane): Promise<void> {
+    const { cache } = this.#tools;
     const beganAt = this.#events.currentSeq();
-    const files: UploadFile[] = [];
+    const { files, unreadable } = this.#beginAll(inodes);
     try {
+      const { recorded, failed } = await uploadFiles(this.#tools, files, PRIORITIES[lane], this.#abort.signal);
+      for (const { ino, source } of files) if (!recorded.has(ino)) cache.failUpload(ino, source);
       for (const ino of inodes) {
-        const source = cache.beginUpload(ino);
-        if (source !== undefined) files.push({ ino, source });
+        const error = unreadable.get(ino) ?? failed.get(ino);
+        if (error === undefined) this.#settle(ino, recorded.has(ino) ? beganAt : undefined);
+        else this.#giveBack(ino, error);
       }
-      await uploadFiles(this.#tools, files, priority, this.#abort.signal);
-      for (const ino of inodes) {
-        const dirty = metadata.local(ino)?.dirty ?? false;
-        if (dirty) this.#coveredSeq.set(ino, beganAt);
-        else this.#coveredSeq.delete(ino);
-        this.dirty.finished(ino, dirty);
-      }
-      this.#events.onUploaded(inodes, priority === "urgent");
+      this.#events.onUploaded(PRIORITIES[lane] !== "background");
     } catch (error) {
       for (const { ino, source } of files) cache.failUpload(ino, source);
-      const giveUp = error instanceof PodfsError && !error.retryable;
-      for (const ino of inodes) this.dirty.failed(ino, error, giveUp);
-      if (!this.#stopped) this.#events.onError(error);
+      for (const ino of inodes) this.dirty.failed(ino, error, isFinal(error));
+      if (this.#stopReason === undefined) this.#events.onError(error);
     }
   }
+
+  /** Fixes what is read of each file. One that cannot be read now is no reason to leave the others. */
+  #beginAll(inodes: readonly Ino[]): { readonly files: UploadFile[]; readonly unreadable: Map<Ino, unknown> } {
+    const files: UploadFile[] = [];
+    const unreadable = new Map<Ino, unknown>();
+    for (const ino of inodes) {
+      try {
+        const source = this.#tools.cache.beginUpload(ino);
+        if (source !== undefined) files.push({ ino, source });
+      } catch (error) {
+        unreadable.set(ino, error);
+      }
+    }
+    return { files, unreadable };
+  }
+
+  /** @param coveredSeq undefined when nothing was recorded: it is clean, or gone, or has no name yet */
+  #settle(ino: Ino, coveredSeq: number | undefined): void {
+    const { metadata } = this.#tools;
+    const isDirty = metadata.local(ino)?.dirty ?? false;
+    if (coveredSeq !== undefined) this.#coveredSeq.set(ino, coveredSeq);
+    this.dirty.finished(ino, isDirty);
+    if (this.dirty.has(ino)) return;
+    if (metadata.inode(ino) === undefined && this.#events.isContentNeeded(ino)) this.#lost.add(ino);
+    else this.#coveredSeq.delete(ino);
+  }
+
+  #giveBack(ino: Ino, error: unknown): void {
+    this.dirty.failed(ino, error, isFinal(error));
+    this.#events.onError(error);
+  }
+}
+
+/** Whether it is no use to wait for another attempt. There is one all the same. */
+function isFinal(error: unknown): boolean {
+  return error instanceof PodfsError && !error.retryable;
 }

@@ -174,7 +174,7 @@ export class Reply {
   }
 
   #attributesMs(attributes: Attributes): number {
-    return attributes.cacheable ? this.#validity.attributesMs : 0;
+    return attributes.cacheable ? this.#validity.attributesMs : this.#validity.writtenAttributesMs;
   }
 
   #valid(secondsAt: number, nanosecondsAt: number, validMs: number): void {

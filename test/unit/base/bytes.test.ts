@@ -43,6 +43,24 @@ describe("ByteWriter and ByteReader", () => {
     reader.expectEnd();
   });
 
+  it("write at any place, also where there is no room left", () => {
+    const writes = {
+      u8: (writer: ByteWriter) => writer.u8(0xa1),
+      u16: (writer: ByteWriter) => writer.u16(0xa2a1),
+      u32: (writer: ByteWriter) => writer.u32(0xa4a3a2a1),
+      u64: (writer: ByteWriter) => writer.u64(0xa4a3a2a1),
+      varint: (writer: ByteWriter) => writer.varint(0x21),
+    };
+    for (const [name, write] of Object.entries(writes)) {
+      for (let before = 0; before < 70; before++) {
+        const filled = Uint8Array.from({ length: before }, (_, index) => index);
+        const bytes = write(new ByteWriter(1).bytes(filled)).finish();
+        expect([...bytes.subarray(0, before)], name).toEqual([...filled]);
+        expect([...bytes.subarray(before)], name).toEqual([...write(new ByteWriter(64)).finish()]);
+      }
+    }
+  });
+
   it("are little-endian", () => {
     expect([
       ...new ByteWriter()

@@ -119,7 +119,7 @@ describe("a FUSE reply", () => {
   });
 
   it("tells the kernel to keep absent names, and to keep no attributes that may change", () => {
-    const reply = newReply({ namesMs: 1500, absentNamesMs: 250, attributesMs: 1001 });
+    const reply = newReply({ namesMs: 1500, absentNamesMs: 250, attributesMs: 1001, writtenAttributesMs: 0 });
     const absent = struct([8, 0], [8, 0], [8, 0], [8, 0], [4, 250_000_000], [4, 0]);
     expect(bodyOf(reply, reply.absentEntry())).toEqual(Buffer.concat([absent, Buffer.alloc(88)]));
     const entry = (cacheable: boolean) => bodyOf(reply, reply.entry({ ...attributes, cacheable })).subarray(16, 40);

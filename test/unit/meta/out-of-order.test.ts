@@ -59,10 +59,10 @@ describe(`shipping out of order (PODFS_TEST_SEED=${SEED})`, () => {
       }
       for (const ino of unready) if (random(4) === 0 || metadata.inode(ino) === undefined) unready.delete(ino);
       const pending = Array.from(metadata.pendingOperations());
-      const isReady = ({ dependencies }: (typeof pending)[number]) =>
-        dependencies.content === undefined || !unready.has(dependencies.content);
+      const readiness = ({ dependencies }: (typeof pending)[number]) =>
+        dependencies.content === undefined || !unready.has(dependencies.content) ? "ready" : "waiting";
       const needed = new Set<OpSeq>(pending.filter(() => random(3) === 0).map(({ seq }) => seq));
-      await writer.log.ship(selectOperations(pending, isReady, needed));
+      await writer.log.ship(selectOperations(pending, readiness, needed));
       await follower.refresh();
       expectConsistent(follower.metadata);
     }

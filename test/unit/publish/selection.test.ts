@@ -4,6 +4,7 @@ import { contentKey, dentryKey, inodeKey } from "../../../src/format/index.js";
 import type { PendingOperation } from "../../../src/meta/index.js";
 import { PendingOperations, type Wanted } from "../../../src/publish/pending-operations.js";
 import { selectOperations } from "../../../src/publish/selection.js";
+import type { Readiness } from "../../../src/publish/upload-scheduler.js";
 
 const text = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 const ino = (n: number): Ino => n as Ino;
@@ -24,7 +25,7 @@ function createFile(seq: number, parent: Ino, name: string): PendingOperation {
 }
 
 function content(seq: number, of: Ino): PendingOperation {
-  return operation(seq, [contentKey(of)], { inodes: [of] });
+  return operation(seq, [contentKey(of)], {});
 }
 
 function rename(seq: number, of: Ino, parent: Ino, from: string, to: string): PendingOperation {
@@ -57,15 +58,21 @@ function neededOperations(operations: readonly PendingOperation[], wanted: Wante
 }
 
 /** Ready unless the content is one of these. */
-function unready(...inodes: number[]): (operation: PendingOperation) => boolean {
-  return ({ dependencies }) => dependencies.content === undefined || !inodes.includes(dependencies.content);
+function unready(...inodes: number[]): (operation: PendingOperation) => Readiness {
+  return ({ dependencies }) =>
+    dependencies.content === undefined || !inodes.includes(dependencies.content) ? "ready" : "waiting";
+}
+
+/** These were removed before they could be uploaded. */
+function lost(...inodes: number[]): (operation: PendingOperation) => Readiness {
+  return (operation) => (unready(...inodes)(operation) === "ready" ? "ready" : "with-removal");
 }
 const nothing: ReadonlySet<OpSeq> = new Set<OpSeq>();
 
 describe("selectOperations", () => {
   it("selects everything, in order, when all content is there", () => {
     const operations = [makeDirectory(2, ROOT_INO, "d"), createFile(3, ino(2), "f"), content(4, ino(3))];
-    expect(selectOperations(operations, () => true, nothing)).toEqual([2, 3, 4]);
+    expect(selectOperations(operations, unready(), nothing)).toEqual([2, 3, 4]);
   });
 
   it("holds back a file whose content is missing, and everything later in its directory", () => {
@@ -88,6 +95,37 @@ describe("selectOperations", () => {
     const needed = neededOperations(operations, { inodes: [ino(3)], directories: [] });
     expect([...needed].sort()).toEqual([3, 4]);
     expect(selectOperations(operations, unready(2), needed)).toEqual([3, 4]);
+  });
+
+  it("publishes a removed file that was not uploaded only together with its removal", () => {
+    const elsewhere = ino(90);
+    const created = [createFile(2, ROOT_INO, "x"), rename(3, ino(2), ROOT_INO, "x", "y")];
+    const replacing = operation(
+      6,
+      [inodeKey(ino(5)), inodeKey(ino(2)), contentKey(ino(2)), dentryKey(elsewhere, "new" as Name)],
+      { directories: [elsewhere], inodes: [ino(5), ino(2)], content: ino(5) },
+    );
+    const operations = [...created, createFile(5, elsewhere, "new"), replacing];
+    const readiness = (operation: PendingOperation): Readiness => {
+      const first = lost(2)(operation);
+      return first === "ready" ? unready(5)(operation) : first;
+    };
+    expect(selectOperations(operations, readiness, nothing)).toEqual([]);
+    expect(selectOperations(operations, lost(2), nothing)).toEqual([2, 3, 5, 6]);
+  });
+
+  it("never publishes a file without its content because a later rename is held back", () => {
+    const busy = ino(90);
+    const operations = [
+      createFile(2, busy, "big"),
+      createFile(3, ROOT_INO, "f"),
+      operation(4, [inodeKey(ino(3)), dentryKey(ROOT_INO, "f" as Name), dentryKey(busy, "f" as Name)], {
+        directories: [ROOT_INO, busy],
+        content: ino(3),
+      }),
+      content(5, ino(3)),
+    ];
+    expect(selectOperations(operations, unready(2), nothing)).toEqual([3, 5]);
   });
 
   it("never publishes a rename before the content of what it renames", () => {
