@@ -81,6 +81,7 @@ export class UploadScheduler {
       if (!this.dirty.has(ino)) this.#coveredSeq.set(ino, this.#events.currentSeq());
       if (event === "opened") this.dirty.opened(ino);
       else this.dirty.closed(ino, this.sizeOf(ino));
+      this.#arm();
     });
     this.#arm();
   }
@@ -89,6 +90,7 @@ export class UploadScheduler {
   stop(reason: unknown): void {
     this.#stopReason = { reason };
     this.#timer?.cancel();
+    this.#timer = undefined;
     this.#abort.abort(reason);
     this.dirty.rejectAll(reason);
   }
@@ -122,9 +124,11 @@ export class UploadScheduler {
     if (this.#lost.delete(ino)) this.#coveredSeq.delete(ino);
   }
 
+  /** Looks again soon, as long as there is anything to look at: an idle mount wakes nobody. */
   #arm(): void {
-    if (this.#stopReason !== undefined) return;
+    if (this.#stopReason !== undefined || this.#timer !== undefined || this.dirty.size === 0) return;
     this.#timer = this.#clock.setTimer(TICK_MS, () => {
+      this.#timer = undefined;
       this.#fill();
       this.#arm();
     });

@@ -142,7 +142,7 @@ export async function waitUntil(condition: () => boolean | Promise<boolean>, wha
 
 /** Runs a shell command in a directory and returns its output; its error output is in the error if it fails. */
 export async function shell(directory: string, script: string, environment: NodeJS.ProcessEnv = {}): Promise<string> {
-  const { stdout } = await execute("bash", ["-euo", "pipefail", "-c", script], {
+  const { stdout } = await execute("bash", ["--norc", "-euo", "pipefail", "-c", script], {
     cwd: directory,
     env: { ...process.env, ...environment },
     maxBuffer: OUTPUT_BYTES_MAX,
@@ -152,5 +152,5 @@ export async function shell(directory: string, script: string, environment: Node
 
 /** Starts a shell command that goes on by itself; the caller ends it. */
 export function background(directory: string, script: string): ChildProcess {
-  return spawn("bash", ["-euo", "pipefail", "-c", script], { cwd: directory, stdio: "ignore" });
+  return spawn("bash", ["--norc", "-euo", "pipefail", "-c", script], { cwd: directory, stdio: "ignore" });
 }
