@@ -57,7 +57,11 @@ export class Bench {
 }
 
 export function shell(script, cwd) {
-  return execFileSync("bash", ["--norc", "-euo", "pipefail", "-c", script], { cwd, encoding: "utf8", maxBuffer: 64 << 20 });
+  return execFileSync("bash", ["--norc", "-euo", "pipefail", "-c", script], {
+    cwd,
+    encoding: "utf8",
+    maxBuffer: 64 << 20,
+  });
 }
 
 /** Seconds a synchronous action takes. */

@@ -12,8 +12,8 @@ export interface CacheSpace {
   readonly totalBytes: number;
   /** Free for this user. */
   readonly availableBytes: number;
-  /** What is in the cache directory already: it may be used again. */
-  readonly cachedBytes: number;
+  /** Nothing is cached there yet. What is cached already can be evicted, so a full disk is then no obstacle. */
+  readonly isNew: boolean;
 }
 
 export interface CacheLimits {
@@ -34,13 +34,13 @@ export function cacheLimits(
   const freeSpaceBytes =
     options.freeSpaceBytes ??
     Math.min(Math.floor(space.totalBytes * FREE_SPACE_DEFAULT_SHARE), FREE_SPACE_DEFAULT_BYTES_MAX);
-  const roomBytes = space.cachedBytes + space.availableBytes - freeSpaceBytes;
-  if (roomBytes < CACHE_SIZE_BYTES_MIN) {
+  if (space.isNew && space.availableBytes - freeSpaceBytes < CACHE_SIZE_BYTES_MIN) {
     throw new UserError(
       `the disk of the cache directory ${options.cacheDir} has ${formatBytes(space.availableBytes)} free, of which ` +
         `${formatBytes(freeSpaceBytes)} stay free; podfs needs ${formatBytes(CACHE_SIZE_BYTES_MIN)} more: ` +
         "make room, lower --free-space, or choose another --cache-dir",
     );
   }
-  return { limitBytes: options.cacheSizeBytes ?? roomBytes, freeSpaceBytes };
+  // What others have put on the disk is not the cache's, but they may take it away: the free space is the limit then.
+  return { limitBytes: options.cacheSizeBytes ?? space.totalBytes - freeSpaceBytes, freeSpaceBytes };
 }

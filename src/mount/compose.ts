@@ -51,6 +51,8 @@ import { RunningMount } from "./running-mount.js";
 /** While mounting somebody waits: a backend that does not answer is an error then. Later it is waited for. */
 const MOUNT_DEADLINE_MS = 20_000;
 const ATTEMPT_TIMEOUT_MS = 60_000;
+/** A request that failed may hang, and then pause, for this long before the next failure is heard of. */
+const TROUBLE_MS = ATTEMPT_TIMEOUT_MS + 15_000;
 const REQUESTS_MAX = 16;
 /** What a reader's kernel may keep between two looks at the log; it is told of every change as well. */
 const FOLLOWER_VALIDITY: Validity = {
@@ -184,6 +186,7 @@ async function compose(
       addCounters(total, transfer.counters);
       return total;
     },
+    recentTrouble: backend.recentTrouble,
     log: metadataLog,
     ...{ durability, clock, mounted, cache, publisher, cleanup, onCloseError },
   });
@@ -193,21 +196,29 @@ async function compose(
 async function openStore(
   config: BackendConfig,
   clock: Clock,
-): Promise<{ readonly store: ObjectStore; readonly counters: StoreCounters; readonly waitForever: () => void }> {
+): Promise<{
+  readonly store: ObjectStore;
+  readonly counters: StoreCounters;
+  readonly recentTrouble: () => string | undefined;
+  readonly waitForever: () => void;
+}> {
   const counters = createCounters();
+  let trouble = { message: "", untilMs: 0 };
   const policy: { -readonly [Key in keyof RetryPolicy]: RetryPolicy[Key] } = {
     clock,
     attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
     deadlineMs: MOUNT_DEADLINE_MS,
-    onRetry: () => {
+    onRetry: ({ error }) => {
       counters.retries++;
+      trouble = { message: error.message, untilMs: clock.monotonicMs() + TROUBLE_MS };
     },
   };
   const store = withRetry(withLimit(withMeter(await createObjectStore(config), counters), REQUESTS_MAX), policy);
   const waitForever = (): void => {
     delete policy.deadlineMs;
   };
-  return { store, counters, waitForever };
+  const recentTrouble = (): string | undefined => (clock.monotonicMs() < trouble.untilMs ? trouble.message : undefined);
+  return { store, counters, recentTrouble, waitForever };
 }
 
 interface CachePlace {
@@ -223,10 +234,10 @@ async function openCacheDirectory(options: MountOptions, addon: Addon, cleanup: 
   const path = options.readOnly ? join(options.cacheDir, "reader") : options.cacheDir;
   const directory = CacheDirectory.open(path, addon);
   cleanup.add("release the cache directory", () => directory.release());
-  const { blocks, bavail, bsize } = await statfs(path);
-  // What is cached already is counted by the cache itself, later; here it only makes the room look smaller.
-  const limits = cacheLimits(options, { totalBytes: blocks * bsize, availableBytes: bavail * bsize, cachedBytes: 0 });
   const { id, volumeUuid } = await readCacheIdentity(path);
+  const { blocks, bavail, bsize } = await statfs(path);
+  const isNew = volumeUuid === undefined;
+  const limits = cacheLimits(options, { totalBytes: blocks * bsize, availableBytes: bavail * bsize, isNew });
   return { directory, limits, holderId: id, volumeUuid };
 }
 

@@ -22,6 +22,8 @@ export interface MountParts {
   readonly passthroughOff: string;
   /** Traffic of this thread and of all workers. */
   readonly traffic: () => StoreCounters;
+  /** What this thread's requests to the backend (metadata) are failing with just now. */
+  readonly recentTrouble: () => string | undefined;
   readonly cleanup: Cleanup;
   readonly onCloseError: (what: string, error: unknown) => void;
 }
@@ -50,7 +52,7 @@ export class RunningMount {
   }
 
   status(): StatusReport {
-    const { summary, durability, clock, mounted, cache, publisher, log, traffic } = this.#parts;
+    const { summary, durability, clock, mounted, cache, publisher, log, traffic, recentTrouble } = this.#parts;
     const { pendingFiles, pendingBytes, pendingOperations, oldestDirtyAgeMs, lastError } = publisher.status();
     const { puts, gets, deletes, putBytes, getBytes, retries, errors } = traffic();
     return {
@@ -66,7 +68,7 @@ export class RunningMount {
       cache: { directory: summary.cacheDir, ...cache.usage() },
       publish: {
         ...{ pendingFiles, pendingBytes, pendingOperations, oldestDirtyAgeMs },
-        lastError: this.#fencedReason ?? lastError ?? null,
+        lastError: this.#fencedReason ?? lastError ?? (pendingOperations > 0 ? recentTrouble() : undefined) ?? null,
       },
       backend: { puts, gets, deletes, putBytes, getBytes, retries, errors },
       fuse: { requests: mounted.counters() },
