@@ -265,7 +265,7 @@ function openVolume(
   const folder = join(directory.path, "meta");
   const onProgress = ({ records, bytesDone, bytesTotal }: { records: number; bytesDone: number; bytesTotal: number }) =>
     report(`reading metadata: ${records} records, ${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)}`);
-  if (options.readOnly) return openFollower({ store, tasks, folder, onProgress });
+  if (options.readOnly) return openFollower({ store, tasks, folder, clock, onProgress });
   return openWriter({
     ...{ store, tasks, clock, folder, onProgress },
     holder: { id: holderId, host: hostname(), pid: process.pid, mountpoint: options.mountpoint },

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { systemClock } from "../../src/base/index.js";
 import { LmdbStore } from "../../src/meta/lmdb/lmdb-store.js";
 import { MetaError } from "../../src/meta/meta-error.js";
 import type { MetaStore } from "../../src/meta/store.js";
@@ -14,7 +15,13 @@ interface Engine {
   open(folder: string): MetaStore;
 }
 
-const engines: readonly Engine[] = [{ name: "lmdb", open: (folder) => new LmdbStore(join(folder, "meta.lmdb")) }];
+const engines: readonly Engine[] = [
+  { name: "lmdb", open: (folder) => new LmdbStore(join(folder, "meta.lmdb")) },
+  {
+    name: "lmdb, group commit",
+    open: (folder) => new LmdbStore(join(folder, "meta.lmdb"), { groupCommit: { clock: systemClock } }),
+  },
+];
 
 describe.each(engines)("MetaStore contract: $name", ({ open }) => {
   let folder: string;

@@ -50,7 +50,8 @@ const openAgain = () =>
     onError: () => {},
   });
 
-const follow = (machine: string) => openFollower({ store, tasks: new InlineTasks(store), folder: join(root, machine) });
+const follow = (machine: string) =>
+  openFollower({ clock: systemClock, store, tasks: new InlineTasks(store), folder: join(root, machine) });
 
 function filesOf(metadata: Metadata): string[] {
   return metadata.dentries(ROOT_INO, undefined, 1_000_000).map(([name]) => name as string);

@@ -4,14 +4,13 @@ import { MetaError } from "../meta-error.js";
 
 const fdatasyncAsync = promisify(fdatasync);
 const STEP = Buffer.alloc(1 << 20);
-const RESERVE_BYTES = 16 << 20;
-const STEPS_MAX = 4;
+const RESERVE_BYTES = 12 << 20;
 
 /**
- * Keeps disk blocks allocated ahead of what LMDB uses of its file.
+ * Keeps disk blocks allocated ahead of what LMDB uses of its sparse file.
  *
- * LMDB writes through a shared mapping of a sparse file. Were the disk full, touching a page without a block would
- * kill the process with SIGBUS; here the shortage is found by write(2) before a transaction begins, as an error.
+ * LMDB writes pages when it commits: were the disk full then, transactions whose callers have been answered would fail.
+ * Here the shortage is found before a transaction begins, as an error of the caller who asked for it.
  */
 export class FileReserve {
   readonly #path: string;
@@ -34,7 +33,7 @@ export class FileReserve {
     const wanted = Math.min(usedBytes + RESERVE_BYTES, limitBytes);
     if (this.#allocatedTo < usedBytes) this.#allocatedTo = usedBytes;
     try {
-      for (let step = 0; step < STEPS_MAX && this.#allocatedTo < wanted; step++) {
+      while (this.#allocatedTo < wanted) {
         const length = Math.min(STEP.byteLength, wanted - this.#allocatedTo);
         this.#allocatedTo += writeSync(this.#fd, STEP, 0, length, this.#allocatedTo);
       }
@@ -45,7 +44,7 @@ export class FileReserve {
     }
   }
 
-  /** Makes what was committed durable: on Linux, fdatasync writes pages that were changed through a mapping too. */
+  /** Makes what was committed durable. */
   async sync(): Promise<void> {
     await fdatasyncAsync(this.#fd);
   }

@@ -1,7 +1,7 @@
 import { rename, rm } from "node:fs/promises";
 import { isBackendError } from "../../backend/index.js";
 import type { LoadedVolume, LoadProgress } from "../checkpoint/load-volume.js";
-import { LmdbStore } from "../lmdb/lmdb-store.js";
+import { LmdbStore, redoPathOf } from "../lmdb/lmdb-store.js";
 import type { MetaStore } from "../store.js";
 import type { LoadInput, MetaTasks } from "../worker/meta-tasks.js";
 
@@ -47,5 +47,5 @@ async function withStore(path: string, run: (store: MetaStore) => void): Promise
 
 /** Removes a store that is not open. */
 export async function removeStore(path: string): Promise<void> {
-  await Promise.all([path, `${path}-lock`].map((file) => rm(file, { force: true })));
+  await Promise.all([path, `${path}-lock`, redoPathOf(path)].map((file) => rm(file, { force: true })));
 }

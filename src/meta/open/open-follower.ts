@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ObjectStore } from "../../backend/index.js";
-import { ROOT_INO } from "../../base/index.js";
+import { type Clock, ROOT_INO } from "../../base/index.js";
 import {
   type Descriptor,
   directoryTimesKey,
@@ -30,6 +30,7 @@ export interface OpenFollowerOptions {
   readonly tasks: MetaTasks;
   /** Private folder of the cache directory, not shared with a writer's. */
   readonly folder: string;
+  readonly clock: Clock;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly bootId?: string;
 }
@@ -55,7 +56,7 @@ export async function openFollower(options: OpenFollowerOptions): Promise<Follow
   const beginsAt = (await readLease(backend))?.lease.beginsAt ?? [];
   const isNew = !existsSync(path);
   if (isNew) await loadFresh(tasks, { ...input, beginsAt }, onProgress);
-  const store = new LmdbStore(path);
+  const store = new LmdbStore(path, { groupCommit: options });
   if (!isNew && !(await catchUp(store, backend, beginsAt))) await reload(store, tasks, { ...input, beginsAt });
   provideRoot(store, descriptor);
   const metadata = new VolumeMetadata({ store, readOnly: true });

@@ -123,9 +123,9 @@ async function openStore(options: OpenWriterOptions, descriptor: Descriptor, lea
     await loadFresh(tasks, input, onProgress, (store, { segments }) => {
       if (journal !== undefined) replayJournal(store, journal, { ...options, volume: backend.url, segments });
     });
-    return new LmdbStore(path);
+    return new LmdbStore(path, { groupCommit: options });
   }
-  const store = new LmdbStore(path);
+  const store = new LmdbStore(path, { groupCommit: options });
   try {
     expectVolume(options, descriptor, store.read(readPosition).volumeUuid);
     if (!(await catchUp(store, backend, lease.beginsAt))) await reload(store, tasks, input, { onProgress });

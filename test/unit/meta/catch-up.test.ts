@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ROOT_INO } from "../../../src/base/index.js";
+import { ROOT_INO, systemClock } from "../../../src/base/index.js";
 import { DivergedError, InlineTasks, openFollower, type WriterVolume } from "../../../src/meta/index.js";
 import {
   createFile,
@@ -115,6 +115,7 @@ describe("following", () => {
 
   const follow = () =>
     openFollower({
+      clock: systemClock,
       store: fixture.backend,
       tasks: new InlineTasks(fixture.backend),
       folder: fixture.cache("follower"),

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ROOT_INO, type SegmentSeq } from "../../../src/base/index.js";
+import { ROOT_INO, type SegmentSeq, systemClock } from "../../../src/base/index.js";
 import { parseSegmentObjectKey, readCheckpoint } from "../../../src/format/index.js";
 import { isCheckpointDue } from "../../../src/meta/checkpoint/checkpoint-writer.js";
 import { deleteCovered } from "../../../src/meta/checkpoint/delete-covered.js";
@@ -74,7 +74,12 @@ describe("checkpoints", () => {
   });
 
   it("bring a machine up to date that the log does not reach back to", async () => {
-    const follower = await openFollower({ store: fixture.backend, tasks: tasks(), folder: fixture.cache("old") });
+    const follower = await openFollower({
+      clock: systemClock,
+      store: fixture.backend,
+      tasks: tasks(),
+      folder: fixture.cache("old"),
+    });
     const segments = [await work("one", 3), await work("two", 3)];
     await follower.refresh();
     removeFile(writer.metadata, writer.metadata.dentry(ROOT_INO, "one" as never)?.ino ?? ROOT_INO, "2-3");

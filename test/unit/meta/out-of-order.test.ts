@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Ino, type Name, type OpSeq, ROOT_INO } from "../../../src/base/index.js";
+import { type Ino, type Name, type OpSeq, ROOT_INO, systemClock } from "../../../src/base/index.js";
 import { type FollowerVolume, InlineTasks, type Metadata, openFollower } from "../../../src/meta/index.js";
 import { selectOperations } from "../../../src/publish/selection.js";
 import {
@@ -35,6 +35,7 @@ describe(`shipping out of order (PODFS_TEST_SEED=${SEED})`, () => {
     fixture = new MetaFixture();
     await fixture.create();
     follower = await openFollower({
+      clock: systemClock,
       store: fixture.backend,
       tasks: new InlineTasks(fixture.backend),
       folder: fixture.cache("follower"),
@@ -71,6 +72,7 @@ describe(`shipping out of order (PODFS_TEST_SEED=${SEED})`, () => {
     expect(treeOf(follower.metadata)).toEqual(treeOf(metadata));
     expect(follower.metadata.totals()).toEqual(metadata.totals());
     const fresh = await openFollower({
+      clock: systemClock,
       store: fixture.backend,
       tasks: new InlineTasks(fixture.backend),
       folder: fixture.cache("fresh"),

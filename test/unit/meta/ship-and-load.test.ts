@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ChunkHash, ROOT_INO } from "../../../src/base/index.js";
+import { type ChunkHash, ROOT_INO, systemClock } from "../../../src/base/index.js";
 import { InlineTasks, openFollower } from "../../../src/meta/index.js";
 import {
   chunkRecord,
@@ -114,6 +114,7 @@ describe("shipping and loading", () => {
     const { body } = await fixture.backend.get(first);
     await fixture.backend.delete(first);
     const early = await openFollower({
+      clock: systemClock,
       store: fixture.backend,
       tasks: new InlineTasks(fixture.backend),
       folder: fixture.cache("early"),

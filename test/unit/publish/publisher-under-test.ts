@@ -115,7 +115,12 @@ export class PublisherUnderTest {
   /** Another machine, which sees what is published. */
   async reader(): Promise<VolumeReader> {
     const folder = join(this.root, `reader-${this.#followers.length}`);
-    const follower = await openFollower({ store: this.store, tasks: new InlineTasks(this.store), folder });
+    const follower = await openFollower({
+      clock: systemClock,
+      store: this.store,
+      tasks: new InlineTasks(this.store),
+      folder,
+    });
     this.#followers.push(follower);
     return new VolumeReader(follower, this.store);
   }
