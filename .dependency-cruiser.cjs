@@ -36,12 +36,16 @@ const LAYERS = {
     may: ["transfer", "meta", "backend", "format"],
     because: "volumes are made, listed and checked where nothing is mounted",
   },
+  benchmark: {
+    may: ["backend", "native", "config", "format"],
+    because: "measuring works on any directory or backend; a mounted one is a directory like the others",
+  },
   mount: {
     may: ["volume", "fuse", "fs", "publish", "cache", "transfer", "meta", "backend", "format", "native", "config"],
     because: "mount composes everything below; only the command line is above it",
   },
   cli: {
-    may: ["mount", "volume", "config"],
+    may: ["mount", "volume", "benchmark", "config"],
     because: "commands ask, and print: what they need of the layers below, mount and volume do for them",
   },
 };

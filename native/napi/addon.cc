@@ -4,6 +4,7 @@
 #include "napi/content_file_object.h"
 #include "napi/environment.h"
 #include "napi/fuse_session_object.h"
+#include "napi/measure_function.h"
 #include "napi/system_functions.h"
 
 namespace podfs {
@@ -17,6 +18,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   environment->session_class = Napi::Persistent(FuseSessionObject::Class(env));
   exports.Set("createContentFile", Napi::Function::New<ContentFileObject::Create>(env, "createContentFile"));
   exports.Set("createFuseSession", Napi::Function::New<FuseSessionObject::Create>(env, "createFuseSession"));
+  DefineMeasure(env, exports);
   DefineSystemFunctions(env, exports);
   return exports;
 }

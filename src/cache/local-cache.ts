@@ -168,6 +168,11 @@ export class LocalCache implements ContentCache {
     return this.#parts.evictor.free(() => Number.POSITIVE_INFINITY);
   }
 
+  /** Deletes the pack mirrors nobody is using: they would give back without a request what was just evicted. */
+  evictMirrors(): Promise<number> {
+    return this.#core.parts.mirrors.free(Number.POSITIVE_INFINITY);
+  }
+
   usage(): CacheUsage {
     const { ledger, room } = this.#core.parts;
     return { usedBytes: ledger.usedBytes, limitBytes: room.limits.limitBytes, dirtyBytes: ledger.dirtyBytes };

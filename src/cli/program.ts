@@ -1,4 +1,6 @@
 import { Command, CommanderError } from "commander";
+import { setUpBench } from "./bench.js";
+import { setUpCache } from "./cache.js";
 import { setUpDoctor } from "./doctor.js";
 import { setUpFlush } from "./flush.js";
 import { setUpMount } from "./mount.js";
@@ -55,6 +57,8 @@ function createProgram(setExitCode: SetExitCode): Command {
   setUpUmount(program, setExitCode);
   setUpStatus(program);
   setUpFlush(program);
+  setUpCache(program);
+  setUpBench(program, setExitCode);
   setUpDoctor(program, setExitCode);
   setUpVersion(program);
   for (const command of program.commands) {

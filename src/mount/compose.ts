@@ -188,7 +188,7 @@ async function compose(
     },
     recentTrouble: backend.recentTrouble,
     log: metadataLog,
-    ...{ durability, clock, mounted, cache, publisher, cleanup, onCloseError },
+    ...{ durability, clock, mounted, metadata, cache, publisher, cleanup, onCloseError },
   });
 }
 

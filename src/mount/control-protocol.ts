@@ -10,6 +10,12 @@ export interface ControlRequests {
   readonly status: { readonly command: "status" };
   /** Resolves when everything written before it is durable in the volume. */
   readonly flush: { readonly command: "flush" };
+  /** Evict the local copies of these files, and of all files below these directories. */
+  readonly drop: {
+    readonly command: "drop";
+    /** Relative to the mount point, `/`-separated, one char per byte of a name; "" is everything. */
+    readonly paths: readonly string[];
+  };
   /**
    * Refuse if the mount is in use; else upload what is left until the deadline, unmount, end. A deadline of 0 uploads
    * nothing more.
@@ -21,6 +27,7 @@ export interface ControlResults {
   readonly ping: { readonly pid: number; readonly version: string };
   readonly status: StatusReport;
   readonly flush: FlushReport;
+  readonly drop: DropReport;
   readonly stop: StopReport;
 }
 
@@ -48,6 +55,21 @@ export type ControlReply<Command extends ControlCommand = ControlCommand> =
 
 export interface FlushReport {
   readonly durationMs: number;
+}
+
+/** What was evicted, and why the rest was not. What had no local copy is in neither. */
+export interface DropReport {
+  readonly files: number;
+  /** Taken off the local disk. */
+  readonly bytes: number;
+  /** Numbers of files. */
+  readonly kept: {
+    /** The only copy. */
+    readonly notUploaded: number;
+    readonly open: number;
+    /** On their way here from the backend. */
+    readonly fetching: number;
+  };
 }
 
 /** What is left in the cache directory, to be sent by the next mount that uses it. */

@@ -19,6 +19,7 @@ export interface ControlHandlers {
   ping(): ControlResults["ping"];
   status(): ControlResults["status"];
   flush(onProgress: OnProgress): Promise<ControlResults["flush"]>;
+  drop(paths: readonly string[]): Promise<ControlResults["drop"]>;
   stop(drainTimeoutMs: number, onProgress: OnProgress): Promise<ControlResults["stop"]>;
 }
 
@@ -135,7 +136,7 @@ function perform(
   handlers: ControlHandlers,
   onProgress: OnProgress,
 ): ControlResults[keyof ControlResults] | Promise<ControlResults[keyof ControlResults]> {
-  const { command, drainTimeoutMs } = (request ?? {}) as Partial<Record<string, unknown>>;
+  const { command, drainTimeoutMs, paths } = (request ?? {}) as Partial<Record<string, unknown>>;
   switch (command as ControlRequest["command"]) {
     case "ping":
       return handlers.ping();
@@ -143,9 +144,15 @@ function perform(
       return handlers.status();
     case "flush":
       return handlers.flush(onProgress);
+    case "drop":
+      return handlers.drop(isPaths(paths) ? paths : []);
     case "stop":
       return handlers.stop(typeof drainTimeoutMs === "number" ? Math.max(0, drainTimeoutMs) : 0, onProgress);
     default:
       throw new ControlError("unknown-command", `this mount does not know the command ${JSON.stringify(command)}`);
   }
+}
+
+function isPaths(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((path) => typeof path === "string");
 }

@@ -68,6 +68,7 @@ class Daemon {
       ping: () => ({ pid: process.pid, version: PODFS_VERSION }),
       status: () => ({ ...mount.status(), state: this.#stopping === undefined ? mount.status().state : "stopping" }),
       flush: (onProgress) => this.#flush(mount, onProgress),
+      drop: (paths) => mount.drop(paths),
       stop: (drainTimeoutMs, onProgress) => this.#stop(mount, { drainTimeoutMs, lazy: false, onProgress }),
     }).catch(async (error: unknown) => {
       await mount.unmount({ lazy: true });

@@ -1,7 +1,8 @@
 export { callMount } from "./call-mount.js";
 export { ControlError } from "./control-error.js";
-export type { DrainProgress, StatusReport, StopReport } from "./control-protocol.js";
+export type { DrainProgress, DropReport, StatusReport, StopReport } from "./control-protocol.js";
 export { detachMount } from "./detach-mount.js";
+export { dropCached } from "./drop-cached.js";
 export { runInForeground } from "./foreground.js";
 export { launchDaemon } from "./launch.js";
 export type { LaunchReporter, MountSummary } from "./launch-protocol.js";

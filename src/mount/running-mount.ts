@@ -6,7 +6,8 @@ import type { MountedTransport } from "../fuse/index.js";
 import type { MetadataLog } from "../meta/index.js";
 import type { Publisher, PublishStatus } from "../publish/index.js";
 import type { Cleanup } from "./cleanup.js";
-import type { DrainProgress, StatusReport } from "./control-protocol.js";
+import type { DrainProgress, DropReport, StatusReport } from "./control-protocol.js";
+import { type DropTools, dropFromCache } from "./drop-cache.js";
 import type { MountSummary } from "./launch-protocol.js";
 
 export interface MountParts {
@@ -14,7 +15,8 @@ export interface MountParts {
   readonly durability: Durability;
   readonly clock: Clock;
   readonly mounted: MountedTransport;
-  readonly cache: Pick<ContentCache, "usage">;
+  readonly metadata: DropTools["metadata"];
+  readonly cache: Pick<ContentCache, "usage"> & DropTools["cache"];
   readonly publisher: Publisher;
   /** Absent where nothing is written. */
   readonly log: MetadataLog | undefined;
@@ -79,6 +81,11 @@ export class RunningMount {
   /** Resolves when everything written so far is in the volume. */
   flush(): Promise<void> {
     return this.#parts.publisher.syncAll();
+  }
+
+  /** Evicts what is published of these files and trees: see {@link dropFromCache}. */
+  drop(paths: readonly string[]): Promise<DropReport> {
+    return dropFromCache(this.#parts, paths);
   }
 
   unmount(how: { readonly lazy: boolean }): Promise<void> {

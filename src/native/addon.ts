@@ -178,7 +178,98 @@ export interface FuseSession {
   stop(): void;
 }
 
+/** What a {@link MeasuringLoop} does; native/measure/file_loops.cc and tree_loops.cc have them. */
+export type LoopName =
+  /** One large file at `path`. */
+  | "write"
+  | "write-random"
+  | "append-sync"
+  | "read"
+  | "read-random"
+  /** A file shorter than `fileSize` is an error; one that is cut meanwhile, or cannot be read, ends the process: SIGBUS. */
+  | "map"
+  | "map-random"
+  /** Both kinds: forgets cached pages, once they are on disk. The amount is the bytes that are cached all the same. */
+  | "drop"
+  | "drop-files"
+  /** A tree of small files, `d0/f0`, `d0/f1` … below `path`; the directories are there. */
+  | "create"
+  | "stat"
+  | "read-files"
+  | "list"
+  | "chmod"
+  /** To the prefix "r". */
+  | "rename"
+  | "symlink"
+  | "mkdir"
+  | "rmdir"
+  | "remove";
+
+export interface LoopSpec {
+  readonly loop: LoopName;
+  readonly path: string;
+  /** ≥ 1. They divide blocks, files or directories between them; random access is everybody's. */
+  readonly threads: number;
+  /** This process is number `share` (from 0) of `shares` that divide the work. */
+  readonly share: number;
+  readonly shares: number;
+  /** Bytes of one operation; of the longest file of a tree. At least 1. */
+  readonly blockSize: number;
+  /** Of the shortest file of a tree; sizes between are as likely, and the same for the same tree. */
+  readonly blockSizeMin: number;
+  /** Of the large file, bytes, at least `blockSize`. */
+  readonly fileSize: number;
+  /** In the tree, ≤ 2^32. */
+  readonly files: number;
+  readonly filesPerDirectory: number;
+  /** What the names of files begin with; less than 16 characters. */
+  readonly prefix: string;
+  /** `read-files` in an order that depends on `seed` alone. */
+  readonly shuffle: boolean;
+  /** Of each thread; 0 for all there is to do. */
+  readonly operationsMax: number;
+  /** Begin again when all is done, until the time is up. */
+  readonly repeat: boolean;
+  readonly microsMax: number;
+  /** Of random offsets, orders, and of what is written. */
+  readonly seed: number;
+}
+
+/** How long operations took; buckets are at most 3.2 % wide. */
+export interface LoopLatencies {
+  readonly count: number;
+  readonly minNs: number;
+  readonly meanNs: number;
+  readonly maxNs: number;
+  /** Upper bound and count of those that are not empty, ascending. */
+  readonly buckets: readonly (readonly [upperNs: number, count: number])[];
+}
+
+export interface LoopResult {
+  readonly operations: number;
+  /** Of the thread that did the fewest. */
+  readonly operationsMin: number;
+  /** Bytes moved; entries, of "list". */
+  readonly amount: number;
+  /** From the start of the first thread to the end of the last. */
+  readonly seconds: number;
+  /** After that: the fsync of "write". */
+  readonly syncSeconds: number;
+  readonly latencies: LoopLatencies;
+}
+
+/** System calls in a loop, on native threads of its own, each of them timed: so figures are not JavaScript's. */
+export interface MeasuringLoop {
+  /** @throws a system error with `code`, which names the call and the file. */
+  readonly done: Promise<LoopResult>;
+  /** How many there are by now. */
+  operations(): number;
+  /** {@link done} resolves with what has been done, when calls that are in the kernel have returned. */
+  cancel(): void;
+}
+
 export interface Addon {
+  measure(spec: LoopSpec): MeasuringLoop;
   createContentFile(options: ContentFileOptions, events: ContentFileEvents): ContentFile;
   createFuseSession(options: FuseSessionOptions, events: FuseSessionEvents): FuseSession;
   /**

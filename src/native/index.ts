@@ -11,6 +11,11 @@ export type {
   FuseSession,
   FuseSessionEvents,
   FuseSessionOptions,
+  LoopLatencies,
+  LoopName,
+  LoopResult,
+  LoopSpec,
+  MeasuringLoop,
   NegotiatedSession,
 } from "./addon.js";
 export { REPLY_LATER, REPLY_NONE } from "./addon.js";

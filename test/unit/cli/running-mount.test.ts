@@ -37,6 +37,7 @@ async function serve(changed: Partial<ControlHandlers> = {}): Promise<void> {
     ping: () => ({ pid: 1, version: "0.1.0" }),
     status: () => sampleStatus("/workspace"),
     flush: async () => ({ durationMs: 4200 }),
+    drop: async () => ({ files: 0, bytes: 0, kept: { notUploaded: 0, open: 0, fetching: 0 } }),
     stop: async () => ({ pendingFiles: 0, pendingBytes: 0, cacheDir: "/cache", durationMs: 1500 }),
     ...changed,
   });

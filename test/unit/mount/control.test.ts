@@ -32,6 +32,7 @@ const handlers: ControlHandlers = {
     onProgress({ pendingFiles: 1, pendingBytes: 1000 });
     return { durationMs: 7 };
   },
+  drop: async (paths) => ({ files: paths.length, bytes: 0, kept: { notUploaded: 0, open: 0, fetching: 0 } }),
   stop: async (drainTimeoutMs) => ({
     pendingFiles: 0,
     pendingBytes: 0,
@@ -54,6 +55,7 @@ describe("the control socket", () => {
     const onProgress = ({ pendingFiles }: { readonly pendingFiles: number }): void => void seen.push(pendingFiles);
     expect(await requestControl(socketPath, { command: "flush" }, { onProgress })).toEqual({ durationMs: 7 });
     expect(seen).toEqual([2, 1]);
+    expect(await requestControl(socketPath, { command: "drop", paths: ["a", "b/c"] })).toMatchObject({ files: 2 });
     const stopped = await requestControl(socketPath, { command: "stop", drainTimeoutMs: 25 });
     expect(stopped.durationMs).toBe(25);
   });
