@@ -51,6 +51,9 @@ export class OpenImage implements OpenContent, OpenFile {
 
 export function statFile(file: ContentFile): ImageState {
   file.stat(status);
-  const [sizeBytes = 0, blocks = 0, sec = 0, nsec = 0] = status;
-  return { sizeBytes, diskBytes: blocks * DISK_BLOCK_BYTES, mtime: { sec, nsec } };
+  return {
+    sizeBytes: status[0] ?? 0,
+    diskBytes: (status[1] ?? 0) * DISK_BLOCK_BYTES,
+    mtime: { sec: status[2] ?? 0, nsec: status[3] ?? 0 },
+  };
 }

@@ -9,15 +9,23 @@ export interface Wanted {
 }
 
 const NONE: readonly Ino[] = [];
+/** As many as enter the index in less time than an fsync takes. */
+const UNINDEXED_MAX = 4096;
 
 /**
  * The operations the volume does not have yet, in seq order, and an index by what they touch: an fsync must find its
  * own among a hundred thousand without looking at each.
+ *
+ * Most operations are shipped before anybody asks for an fsync, so they enter the index only when somebody looks into it.
+ *
+ * Invariant: an operation is in #index or in #unindexed; what was deleted from #operations is not in #index.
  */
 export class PendingOperations {
   readonly #operations = new Map<OpSeq, PendingOperation>();
   /** By key written, and by `inode <number>` and `directory <number>` of its dependencies. */
   readonly #index = new Map<string, Set<OpSeq>>();
+  /** In seq order; some may have been deleted since. */
+  #unindexed: PendingOperation[] = [];
 
   get size(): number {
     return this.#operations.size;
@@ -38,17 +46,16 @@ export class PendingOperations {
   /** @param operation later than all that are there */
   add(operation: PendingOperation): void {
     this.#operations.set(operation.seq, operation);
-    for (const term of termsOf(operation)) {
-      const found = this.#index.get(term);
-      if (found === undefined) this.#index.set(term, new Set([operation.seq]));
-      else found.add(operation.seq);
-    }
+    this.#unindexed.push(operation);
+    if (this.#unindexed.length > UNINDEXED_MAX) this.#indexFirst(UNINDEXED_MAX / 16);
   }
 
   delete(seq: OpSeq): void {
     const operation = this.#operations.get(seq);
     if (operation === undefined) return;
     this.#operations.delete(seq);
+    if (this.#operations.size === 0) this.#unindexed = [];
+    if (this.#index.size === 0) return;
     for (const term of termsOf(operation)) {
       const found = this.#index.get(term);
       found?.delete(seq);
@@ -103,7 +110,19 @@ export class PendingOperations {
     return needed;
   }
 
+  #indexFirst(count: number): void {
+    for (const operation of this.#unindexed.splice(0, count)) {
+      if (!this.#operations.has(operation.seq)) continue;
+      for (const term of termsOf(operation)) {
+        const found = this.#index.get(term);
+        if (found === undefined) this.#index.set(term, new Set([operation.seq]));
+        else found.add(operation.seq);
+      }
+    }
+  }
+
   *#found(term: string): Iterable<PendingOperation> {
+    this.#indexFirst(this.#unindexed.length);
     for (const seq of this.#index.get(term) ?? []) {
       const operation = this.#operations.get(seq);
       if (operation !== undefined) yield operation;

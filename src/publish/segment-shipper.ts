@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Clock, Deferred, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
 import { type MetadataLog, MetaError, type PendingOperation } from "../meta/index.js";
 import { PublishError } from "./errors.js";
@@ -9,6 +10,8 @@ import type { Readiness } from "./upload-scheduler.js";
 const WAIT_MS_MAX = 5_000;
 const DELAY_MS = 250;
 const RETRY_MS = 1_000;
+/** Operations forgotten in one turn of the event loop. */
+const SLICE_OPERATIONS = 1_000;
 
 interface Waiter {
   /** Operations that are not shipped yet. */
@@ -25,7 +28,7 @@ export interface SegmentShipperParts {
   /** Nothing is being uploaded, or will be, whose content would fit the next segment. */
   readonly isQuiet: () => boolean;
   readonly onShipped: () => void;
-  /** Every operation that makes this file visible has been shipped. */
+  /** An operation that makes this file visible has been shipped. */
   readonly onContentShipped: (ino: Ino) => void;
   /** It goes on by itself. */
   readonly onError: (error: unknown) => void;
@@ -107,7 +110,7 @@ export class SegmentShipper {
       const selected = this.#select();
       if (selected.length > 0) {
         await this.#parts.log.ship(selected);
-        this.#forget(selected);
+        await this.#forget(selected);
         this.#parts.onShipped();
       }
     } catch (error) {
@@ -130,12 +133,13 @@ export class SegmentShipper {
     return selectOperations(pending.values(), readinessOf, needed);
   }
 
-  #forget(shipped: readonly OpSeq[]): void {
+  async #forget(shipped: readonly OpSeq[]): Promise<void> {
     const { pending, onContentShipped } = this.#parts;
-    for (const seq of shipped) {
+    for (const [index, seq] of shipped.entries()) {
+      if (index % SLICE_OPERATIONS === SLICE_OPERATIONS - 1) await nextTurn();
       const content = pending.get(seq)?.dependencies.content;
       pending.delete(seq);
-      if (content !== undefined && !pending.needContent(content)) onContentShipped(content);
+      if (content !== undefined) onContentShipped(content);
     }
     for (const waiter of this.#waiters) {
       for (const seq of shipped) waiter.needed.delete(seq);

@@ -56,7 +56,7 @@ export class UploadScheduler {
    * recorded. Nothing is when it is absent.
    */
   readonly #coveredSeq = new Map<Ino, number>();
-  /** Files that were removed before their content was recorded, for as long as {@link forget} is not called. */
+  /** Files that were removed before their content was recorded, while operations on them are pending. */
   readonly #lost = new Set<Ino>();
   #timer: Timer | undefined;
   #kicked = false;
@@ -119,9 +119,11 @@ export class UploadScheduler {
     this.#lost.add(ino);
   }
 
-  /** Nobody will ask for the readiness of earlier operations on this file any more. */
+  /** An operation on this file was shipped: when none is left, nobody will ask for its readiness any more. */
   forget(ino: Ino): void {
-    if (this.#lost.delete(ino)) this.#coveredSeq.delete(ino);
+    if (!this.#lost.has(ino) || this.#events.isContentNeeded(ino)) return;
+    this.#lost.delete(ino);
+    this.#coveredSeq.delete(ino);
   }
 
   /** Looks again soon, as long as there is anything to look at: an idle mount wakes nobody. */
