@@ -12,20 +12,20 @@
 
 namespace podfs {
 
-bool DataServer::TryInline(const DataRequest& request, char* buffer, size_t bytes_max) {
-  if (request.is_write || request.size > bytes_max) return false;
-  if (request.file->TryRead(request.offset, request.size) != ContentFile::Access::kGranted) return false;
+DataServer::Tried DataServer::TryInline(const DataRequest& request, char* buffer, size_t bytes_max) {
+  if (request.is_write || request.size > bytes_max) return Tried::kWouldWait;
+  if (request.file->TryRead(request.offset, request.size) != ContentFile::Access::kGranted) return Tried::kWouldWait;
   iovec into = {buffer, request.size};
   const ssize_t got = preadv2(request.file->fd(), &into, 1, static_cast<off_t>(request.offset), RWF_NOWAIT);
-  if (got < 0) return false;
+  if (got < 0) return errno == EOPNOTSUPP ? Tried::kCannotTell : Tried::kWouldWait;
   if (static_cast<uint32_t>(got) < request.size) {
     // The end of the file, or of what is in memory.
     struct stat status;
-    if (fstat(request.file->fd(), &status) != 0) return false;
-    if (static_cast<int64_t>(request.offset) + got < status.st_size) return false;
+    if (fstat(request.file->fd(), &status) != 0) return Tried::kWouldWait;
+    if (static_cast<int64_t>(request.offset) + got < status.st_size) return Tried::kWouldWait;
   }
   device_->Reply(request.unique, 0, buffer, static_cast<size_t>(got));
-  return true;
+  return Tried::kAnswered;
 }
 
 void DataServer::Serve(DataRequest request, Lane* lane) {
@@ -57,9 +57,9 @@ void DataServer::ServeRead(DataRequest request, Lane* lane) {
 
 void DataServer::AnswerRead(const DataRequest& request, Lane* lane) {
   const uint64_t length = std::min<uint64_t>(request.size, lane->bytes);
-  const int64_t got = ReadFully(request.file->fd(), lane->buffer.get(), length, request.offset);
+  const int64_t got = ReadFully(request.file->fd(), lane->data(), length, request.offset);
   if (got < 0) return Finish(request, static_cast<int>(got), nullptr, 0);
-  Finish(request, 0, lane->buffer.get(), static_cast<size_t>(got));
+  Finish(request, 0, lane->data(), static_cast<size_t>(got));
 }
 
 void DataServer::ServeWrite(DataRequest request) {

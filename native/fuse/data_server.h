@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <shared_mutex>
 #include <vector>
 
@@ -31,12 +32,24 @@ struct DataRequest {
 // What the event-loop thread copies itself.
 inline constexpr uint32_t kInlineBytesMax = 64 * 1024;
 
-// What one thread reads requests into, and answers reads from: room for the largest of both.
-struct Lane {
-  explicit Lane(size_t request_bytes_max) : bytes(request_bytes_max), buffer(new char[request_bytes_max]) {}
+// What one thread reads requests into, and answers reads from: room for the largest of both. The bytes of the file
+// begin with a page either way: fewer pages to pin, and aligned copies.
+class Lane {
+ public:
+  explicit Lane(size_t request_bytes_max)
+      : bytes(request_bytes_max), buffer_(new (kPage) char[static_cast<size_t>(kPage) + request_bytes_max]) {}
+
+  char* request() const { return data() - kWriteHeaderBytes; }
+  char* data() const { return buffer_.get() + static_cast<size_t>(kPage); }
 
   const size_t bytes;
-  const std::unique_ptr<char[]> buffer;
+
+ private:
+  static constexpr std::align_val_t kPage{4096};
+  struct Delete {
+    void operator()(char* buffer) const { ::operator delete[](buffer, kPage); }
+  };
+  const std::unique_ptr<char[], Delete> buffer_;
 };
 
 // Thread-safe. Held by shared_ptr: what is parked in a content file refers to it weakly.
@@ -49,8 +62,13 @@ class DataServer : public std::enable_shared_from_this<DataServer> {
   };
   DataServer(Device* device, Hooks hooks) : device_(device), hooks_(std::move(hooks)) {}
 
-  // A read of up to `bytes_max` whose bytes are in memory: answers it and returns true.
-  bool TryInline(const DataRequest& request, char* buffer, size_t bytes_max);
+  enum class Tried {
+    kAnswered,
+    kWouldWait,   // For blocks, or for the disk.
+    kCannotTell,  // The filesystem does not say what is in memory (overlayfs, tmpfs).
+  };
+  // Answers a read of up to `bytes_max` if its bytes are in memory.
+  Tried TryInline(const DataRequest& request, char* buffer, size_t bytes_max);
   // The request is known to interrupts from here on; Serve follows.
   void Accept(const DataRequest& request) { in_flight_.Add(request.unique); }
   // Copies a payload out of the buffer that lends it and that the next request needs.

@@ -14,14 +14,19 @@
 namespace podfs {
 
 namespace {
-// A leader that serves one short request for longer than this is stuck (a disk, a full journal).
-constexpr uint64_t kStuckMicros = 1'000;
-constexpr auto kStuckCheckInterval = std::chrono::milliseconds(2);
+// A leader that serves one short request for longer than this is stuck (a disk, a full journal). Whoever looks takes a
+// core from those that work, so not more often.
+constexpr auto kStuckCheckInterval = std::chrono::milliseconds(4);
 // The loop gets the device back after so long without any request, or so many metadata requests in a row.
 constexpr int kQuietMillis = 5;
 constexpr uint32_t kForwardedMax = 32;
 // What takes longer than handing it over.
 constexpr uint32_t kLargeBytes = 128 * 1024;
+// A read that takes longer than this, and than copying its bytes, has waited for the disk.
+constexpr uint64_t kReadMicrosMax = 30;
+constexpr uint32_t kCopiedBytesPerMicro = 1'000;
+// So many reads after one that has.
+constexpr uint32_t kPresumedSlow = 16;
 }  // namespace
 
 int DataThreads::Start(const Options& options) {
@@ -90,6 +95,7 @@ void DataThreads::Run(uint32_t id) {
 
 DataThreads::Next DataThreads::WaitForWork(uint32_t id, DataRequest* job) {
   std::unique_lock lock(mutex_);
+  bool stuck = false;
   for (;;) {
     if (stopping_) return Next::kStop;
     if (!jobs_.empty()) {
@@ -97,18 +103,17 @@ DataThreads::Next DataThreads::WaitForWork(uint32_t id, DataRequest* job) {
       jobs_.pop_front();
       break;
     }
-    if (has_device_) {
-      const uint64_t busy_since = busy_since_.load(std::memory_order_acquire);
-      const bool stuck = busy_since != 0 && MonotonicMicros() - busy_since > kStuckMicros;
-      if (leader_.load(std::memory_order_acquire) == 0 || stuck) {
-        busy_since_.store(0, std::memory_order_release);
-        leader_.store(id, std::memory_order_release);
-        break;
-      }
+    if (has_device_ && (leader_.load(std::memory_order_acquire) == 0 || stuck)) {
+      serving_.store(0, std::memory_order_release);
+      leader_.store(id, std::memory_order_release);
+      break;
     }
+    stuck = false;
     if (has_device_ && !watched_) {
       watched_ = true;
-      work_.wait_for(lock, kStuckCheckInterval);
+      const uint64_t serving = serving_.load(std::memory_order_acquire);
+      const bool looked = work_.wait_for(lock, kStuckCheckInterval) == std::cv_status::timeout;
+      stuck = looked && serving != 0 && serving == serving_.load(std::memory_order_acquire);
       watched_ = false;
     } else {
       work_.wait(lock);
@@ -122,7 +127,6 @@ DataThreads::Next DataThreads::WaitForWork(uint32_t id, DataRequest* job) {
 bool DataThreads::StopLeading(uint32_t id, bool keep_device) {
   const std::lock_guard lock(mutex_);
   if (!IsLeader(id)) return false;
-  busy_since_.store(0, std::memory_order_release);
   leader_.store(0, std::memory_order_release);
   has_device_ = keep_device;
   if (keep_device) work_.notify_one();
@@ -130,15 +134,16 @@ bool DataThreads::StopLeading(uint32_t id, bool keep_device) {
 }
 
 void DataThreads::Lead(uint32_t id, Lane* lane) {
-  uint64_t last_request_at = MonotonicMicros();
+  uint64_t idle_since = 0;  // Monotonic microseconds; 0: a request was there at the last look.
   uint32_t forwarded = 0;
   // The request was there already when the one before it was done.
   bool backlog = false;
   while (IsLeader(id) && !stopping_.load(std::memory_order_acquire)) {
-    const int64_t bytes = device_->Read(lane->buffer.get(), lane->bytes);
+    const int64_t bytes = device_->Read(lane->request(), lane->bytes);
     if (bytes == -EAGAIN) {
       backlog = false;
-      if (WaitForRequest(last_request_at)) continue;
+      if (idle_since == 0) idle_since = MonotonicMicros();
+      if (WaitForRequest(idle_since)) continue;
       if (StopLeading(id, false)) router_->OnQuiet();
       return;
     }
@@ -146,43 +151,62 @@ void DataThreads::Lead(uint32_t id, Lane* lane) {
       StopLeading(id, false);
       return router_->OnDeviceError(bytes < 0 ? static_cast<int>(-bytes) : EPROTO);
     }
-    last_request_at = MonotonicMicros();
+    idle_since = 0;
     InHeader header;
-    memcpy(&header, lane->buffer.get(), sizeof(header));
+    memcpy(&header, lane->request(), sizeof(header));
     DataRequest request;
-    if (router_->Route(header, lane->buffer.get() + sizeof(header), &request)) {
+    if (router_->Route(header, lane->request() + sizeof(header), &request)) {
       forwarded = 0;
       ServeLed(id, std::move(request), backlog, lane);
       backlog = true;
       continue;
     }
-    router_->Forward(lane->buffer.get(), static_cast<size_t>(bytes));
+    router_->Forward(lane->request(), static_cast<size_t>(bytes));
     if (++forwarded < kForwardedMax) continue;
     if (StopLeading(id, false)) router_->OnQuiet();
     return;
   }
 }
 
-bool DataThreads::WaitForRequest(uint64_t last_request_at) {
-  if (MonotonicMicros() - last_request_at < options_.spin_micros) return true;
+bool DataThreads::WaitForRequest(uint64_t idle_since) {
+  if (MonotonicMicros() - idle_since < options_.spin_micros) return true;
   pollfd fds[2] = {{device_->fd(), POLLIN, 0}, {wake_fd_.get(), POLLIN, 0}};
   return poll(fds, 2, kQuietMillis) != 0;
+}
+
+bool DataThreads::PresumedSlow() {
+  const uint32_t left = presumed_slow_.load(std::memory_order_relaxed);
+  if (left > 0) presumed_slow_.store(left - 1, std::memory_order_relaxed);
+  return left > 0;
 }
 
 void DataThreads::ServeLed(uint32_t id, DataRequest request, bool backlog, Lane* lane) {
   // One stream alone is a third slower when its requests change threads (bench/native), so a large copy by itself stays
   // here; several at once are for several cores.
   const bool parallel = request.size >= kLargeBytes && backlog && options_.parallel_copies;
-  if (!request.is_write && !parallel && server_->TryInline(request, lane->buffer.get(), lane->bytes)) return;
+  bool takes_long = parallel;
+  bool timed = false;
+  if (!request.is_write && !parallel) {
+    const DataServer::Tried tried = server_->TryInline(request, lane->data(), lane->bytes);
+    if (tried == DataServer::Tried::kAnswered) return;
+    timed = tried == DataServer::Tried::kCannotTell;
+    takes_long = !timed || PresumedSlow();
+  }
   server_->Accept(request);
-  // What is not in memory takes long.
-  if (parallel || !request.is_write) {
+  if (takes_long) {
     StopLeading(id, true);
     return server_->Serve(std::move(request), lane);
   }
-  busy_since_.store(MonotonicMicros(), std::memory_order_release);
+  uint64_t serving = request.unique;
+  serving_.store(serving, std::memory_order_release);
+  const uint64_t began_at = timed ? MonotonicMicros() : 0;
+  const uint64_t in_memory_micros = kReadMicrosMax + request.size / kCopiedBytesPerMicro;
   server_->Serve(std::move(request), lane);
-  if (IsLeader(id)) busy_since_.store(0, std::memory_order_release);
+  if (timed && MonotonicMicros() - began_at > in_memory_micros) {
+    presumed_slow_.store(kPresumedSlow, std::memory_order_relaxed);
+  }
+  // Unless somebody else leads by now.
+  serving_.compare_exchange_strong(serving, 0, std::memory_order_acq_rel);
 }
 
 }  // namespace podfs

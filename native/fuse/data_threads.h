@@ -68,7 +68,9 @@ class DataThreads {
   Next WaitForWork(uint32_t id, DataRequest* job);
   void Lead(uint32_t id, Lane* lane);
   // Spins, then sleeps, for the next request. False: none came for so long that the loop should have the device.
-  bool WaitForRequest(uint64_t last_request_at);
+  bool WaitForRequest(uint64_t idle_since);
+  // Where the filesystem does not say what is in memory: will a read wait for the disk? What the last ones did tells.
+  bool PresumedSlow();
   void ServeLed(uint32_t id, DataRequest request, bool backlog, Lane* lane);
   bool IsLeader(uint32_t id) const { return leader_.load(std::memory_order_acquire) == id; }
   // `keep_device`: another thread should lead; else nobody, the loop reads. False if another leads already.
@@ -84,9 +86,10 @@ class DataThreads {
 
   // 0: nobody leads. Ids start at 1.
   std::atomic<uint32_t> leader_{0};  // Written under mutex_.
-  // When the leader began to serve a request on the spot, monotonic microseconds; 0: it does not.
-  std::atomic<uint64_t> busy_since_{0};
-  std::atomic<bool> stopping_{false};  // Written under mutex_.
+  // Unique of the request that the leader serves on the spot; 0: none.
+  std::atomic<uint64_t> serving_{0};
+  std::atomic<uint32_t> presumed_slow_{0};  // So many more reads are; a hint.
+  std::atomic<bool> stopping_{false};       // Written under mutex_.
 
   std::mutex mutex_;
   std::condition_variable work_;

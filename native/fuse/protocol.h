@@ -1,7 +1,7 @@
 // The part of the Linux FUSE protocol (include/uapi/linux/fuse.h, 7.41) that native code speaks.
 //
 // Own definitions, because distribution headers lag: Debian 12 ships 7.38, which knows no passthrough.
-// Bodies of requests that JavaScript answers are decoded there (src/fuse/); only their headers matter here.
+// Bodies of requests that JavaScript answers are decoded there (src/fuse/); little but their headers matters here.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -19,13 +19,19 @@ enum Opcode : uint32_t {
   kOpLookup = 1,
   kOpForget = 2,
   kOpGetattr = 3,
+  kOpSymlink = 6,
+  kOpMknod = 8,
   kOpRead = 15,
   kOpWrite = 16,
+  kOpSetxattr = 21,
+  kOpGetxattr = 22,
   kOpInit = 26,
+  kOpCreate = 35,
   kOpInterrupt = 36,
   kOpDestroy = 38,
   kOpNotifyReply = 41,
   kOpBatchForget = 42,
+  kOpTmpfile = 51,
 };
 // Opcodes are below this; only CUSE_INIT (4096) and byte-swapped ones are not, and they never reach us.
 inline constexpr uint32_t kOpcodeLimit = 64;
@@ -134,6 +140,21 @@ struct WriteOut {
 
 struct InterruptIn {
   uint64_t unique;
+};
+
+struct GetxattrIn {
+  uint32_t size;
+  uint32_t padding;
+};
+
+struct BatchForgetIn {
+  uint32_t count;
+  uint32_t padding;
+};
+
+struct ForgetOne {
+  uint64_t nodeid;
+  uint64_t lookups;
 };
 
 struct NotifyInvalInodeOut {

@@ -31,7 +31,8 @@ Session::Session(UniqueFd device, const SessionOptions& options, SessionHost* ho
                                       [this](uint64_t ino) { host_->OnKillPrivileges(ino); }})),
       threads_(&device_, server_.get(), this),
       notifier_(&device_),
-      inline_buffer_(new char[kInlineBytesMax]) {}
+      inline_buffer_(new char[kInlineBytesMax]),
+      capabilities_(!options.negotiation.read_only) {}
 
 Session::~Session() { assert(closed_); }
 
@@ -66,11 +67,13 @@ Session::Outcome Session::ServeNext(std::span<char> buffer, size_t* request_byte
   DataRequest request;
   if (Route(header, body, &request)) return ServeData(std::move(request));
   data_streak_ = 0;
-  return Admit(buffer.data(), *request_bytes) ? Outcome::kRequest : Outcome::kServed;
+  return AdmitOne(buffer.data(), *request_bytes, false) ? Outcome::kRequest : Outcome::kServed;
 }
 
 Session::Outcome Session::ServeData(DataRequest request) {
-  if (server_->TryInline(request, inline_buffer_.get(), kInlineBytesMax)) return Outcome::kServed;
+  if (server_->TryInline(request, inline_buffer_.get(), kInlineBytesMax) == DataServer::Tried::kAnswered) {
+    return Outcome::kServed;
+  }
   if (request.is_write) {
     // The only payload this thread copies: the first one or few of a run of writes.
     DataServer::OwnPayload(&request);
@@ -84,12 +87,16 @@ Session::Outcome Session::ServeData(DataRequest request) {
   return Outcome::kHandedOver;
 }
 
-bool Session::Admit(const char* request, size_t bytes) {
+bool Session::AdmitOne(const char* request, size_t bytes, bool forwarded) {
   InHeader header;
   memcpy(&header, request, sizeof(header));
   if (header.opcode < kOpcodeLimit) counts_[header.opcode].fetch_add(1, std::memory_order_relaxed);
   if (header.opcode == kOpDestroy) {
     device_.Reply(header.unique, 0, nullptr, 0);
+    return false;
+  }
+  if (capabilities_.Answers(header, request + sizeof(header), bytes - sizeof(header))) {
+    Reply(header.unique, forwarded, -ENODATA, nullptr, 0);
     return false;
   }
   if (header.opcode != kOpInterrupt) return true;
@@ -178,12 +185,31 @@ bool Session::TakeDeferred(uint64_t unique) {
   return taken;
 }
 
-void Session::ReplyNow(uint64_t unique, int error, const void* body, size_t bytes) {
+void Session::Reply(uint64_t unique, bool forwarded, int error, const void* body, size_t bytes) {
+  if (forwarded && !TakeDeferred(unique)) return;
   if (!closed_) device_.Reply(unique, error, body, bytes);
 }
 
+void Session::Answer(const char* request, size_t request_bytes, bool forwarded, int error, const void* body,
+                     size_t bytes) {
+  InHeader header;
+  memcpy(&header, request, sizeof(header));
+  capabilities_.Learn(header, request + sizeof(header), request_bytes - sizeof(header), error, body, bytes);
+  Reply(header.unique, forwarded, error, body, bytes);
+}
+
+void Session::Postpone(const InHeader& header, bool forwarded) {
+  capabilities_.Postponed(header);
+  if (!forwarded) Defer(header.unique);
+}
+
 void Session::ReplyDeferred(uint64_t unique, int error, const void* body, size_t bytes) {
-  if (TakeDeferred(unique)) ReplyNow(unique, error, body, bytes);
+  Reply(unique, true, error, body, bytes);
+}
+
+void Session::InvalidateInode(uint64_t ino, int64_t offset, int64_t length) {
+  capabilities_.Forget(ino);
+  notifier_.InvalidateInode(ino, offset, length);
 }
 
 // --- Handles

@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "fuse/capability_answers.h"
 #include "fuse/data_server.h"
 #include "fuse/data_threads.h"
 #include "fuse/device.h"
@@ -62,15 +63,20 @@ class Session final : private DataThreads::Router {
   // Reads and sorts one request. `buffer` has room for max_write_bytes + kWriteHeaderBytes.
   Outcome ServeNext(std::span<char> buffer, size_t* request_bytes);
   // For a request that a data thread has forwarded: true if it is JavaScript's.
-  bool Admit(const char* request, size_t bytes);
-  // JavaScript answers this one later.
+  bool Admit(const char* request, size_t bytes) { return AdmitOne(request, bytes, true); }
+  // JavaScript's answer to an admitted request, in the turn in which it was asked. `error` is 0 or a negative errno.
+  void Answer(const char* request, size_t request_bytes, bool forwarded, int error, const void* body, size_t bytes);
+  // JavaScript answers this one later, by ReplyDeferred.
+  void Postpone(const InHeader& header, bool forwarded);
+  // As Postpone, from any thread, for what JavaScript has not been asked yet.
   void Defer(uint64_t unique);
   size_t deferred_count() const { return deferred_count_.load(std::memory_order_relaxed); }
-  // `error` is 0 or a negative errno. For a deferred request: only the first answer counts.
-  void ReplyNow(uint64_t unique, int error, const void* body, size_t bytes);
+  // Only the first answer counts.
   void ReplyDeferred(uint64_t unique, int error, const void* body, size_t bytes);
   int device_fd() const { return device_.fd(); }
   const Negotiated& negotiated() const { return negotiated_; }
+  // The kernel forgets what it cached of the inode, and so does the engine.
+  void InvalidateInode(uint64_t ino, int64_t offset, int64_t length);
   // Idempotent; OnEnd follows.
   void Stop() { End(""); }
   // After OnEnd, or to stop and wait for it. Before the destructor.
@@ -93,6 +99,8 @@ class Session final : private DataThreads::Router {
 
   Outcome Initialize(const InHeader& header, const void* body, size_t bytes);
   Outcome ServeData(DataRequest request);
+  bool AdmitOne(const char* request, size_t bytes, bool forwarded);
+  void Reply(uint64_t unique, bool forwarded, int error, const void* body, size_t bytes);
   void End(std::string error);
   void TearDown();
   void AnswerAllWithError();
@@ -107,6 +115,7 @@ class Session final : private DataThreads::Router {
   Negotiated negotiated_;
   std::unique_ptr<char[]> inline_buffer_;
   uint32_t data_streak_ = 0;
+  CapabilityAnswers capabilities_;
   std::array<std::atomic<uint64_t>, kOpcodeLimit> counts_{};
 
   std::atomic<bool> end_claimed_{false};

@@ -96,7 +96,7 @@ void FuseSessionObject::SetWriteGate(const Napi::CallbackInfo& info) {
 }
 
 void FuseSessionObject::InvalidateInode(const Napi::CallbackInfo& info) {
-  loop_->session().notifier().InvalidateInode(ToU64(info[0]), ToI64(info[1]), ToI64(info[2]));
+  loop_->session().InvalidateInode(ToU64(info[0]), ToI64(info[1]), ToI64(info[2]));
 }
 
 void FuseSessionObject::InvalidateEntry(const Napi::CallbackInfo& info) {

@@ -124,11 +124,7 @@ void SessionLoop::Dispatch(const char* request, size_t bytes, bool forwarded) {
   InHeader header;
   memcpy(&header, request, sizeof(header));
   const auto answer = [&](int error, size_t body_bytes) {
-    if (forwarded) {
-      session_.ReplyDeferred(header.unique, error, reply_data_, body_bytes);
-    } else {
-      session_.ReplyNow(header.unique, error, reply_data_, body_bytes);
-    }
+    session_.Answer(request, bytes, forwarded, error, reply_data_, body_bytes);
   };
   if (bytes > request_bytes_) return answer(-EIO, 0);
   memcpy(request_data_, request, bytes);
@@ -143,7 +139,7 @@ void SessionLoop::Dispatch(const char* request, size_t bytes, bool forwarded) {
     const int32_t result = sane ? returned.As<Napi::Number>().Int32Value() : -EIO;
     if (answered || result == kReplyNone) return;
     if (result == kReplyLater) {
-      if (!forwarded) session_.Defer(header.unique);
+      session_.Postpone(header, forwarded);
     } else if (result >= 0) {
       answer(static_cast<size_t>(result) <= reply_bytes_ ? 0 : -EIO, static_cast<size_t>(result));
     } else {

@@ -3,9 +3,11 @@
 #include "fuse/session.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -69,6 +71,7 @@ class Host final : public SessionHost {
     session_->Close();
   }
   Session& session() { return *session_; }
+  int attribute_questions() const { return attribute_questions_; }
 
   void OnForward(std::vector<char> request) override {
     Post([this, request = std::move(request)] {
@@ -132,11 +135,7 @@ class Host final : public SessionHost {
     InHeader header;
     memcpy(&header, request, sizeof(header));
     const auto reply = [&](int error, const void* body, size_t bytes) {
-      if (forwarded) {
-        session_->ReplyDeferred(header.unique, error, body, bytes);
-      } else {
-        session_->ReplyNow(header.unique, error, body, bytes);
-      }
+      session_->Answer(request, header.len, forwarded, error, body, bytes);
     };
     switch (header.opcode) {
       case kOpForget:
@@ -168,6 +167,24 @@ class Host final : public SessionHost {
       }
       case 25:  // FLUSH
         return reply(0, nullptr, 0);
+      case kOpSetxattr: {
+        // The fixed part, the name with its NUL, the value. All names are one here.
+        const char* const name = request + sizeof(header) + sizeof(GetxattrIn);
+        attribute_.assign(name + strlen(name) + 1, request + header.len);
+        return reply(0, nullptr, 0);
+      }
+      case kOpGetxattr: {
+        ++attribute_questions_;
+        GetxattrIn in;
+        memcpy(&in, request + sizeof(header), sizeof(in));
+        if (attribute_.empty()) return reply(-ENODATA, nullptr, 0);
+        if (in.size > 0) return reply(0, attribute_.data(), attribute_.size());
+        const GetxattrIn out = {static_cast<uint32_t>(attribute_.size()), 0};
+        return reply(0, &out, sizeof(out));
+      }
+      case 24:  // REMOVEXATTR
+        attribute_.clear();
+        return reply(0, nullptr, 0);
       default:
         return reply(-ENOSYS, nullptr, 0);
     }
@@ -180,6 +197,8 @@ class Host final : public SessionHost {
   bool reading_ = true;  // The loop's thread only, as what follows.
   bool ended_ = false;
   uint64_t next_handle_ = 1;
+  std::string attribute_;
+  std::atomic<int> attribute_questions_{0};
   std::mutex mutex_;
   std::vector<std::function<void()>> messages_;  // GUARDED BY mutex_
 };
@@ -255,6 +274,35 @@ TEST(SessionServesAMountFromManyThreads) {
   }
   fetcher->Stop();
   file->Close();
+}
+
+TEST(SessionAnswersForFilesWithoutCapabilities) {
+  if (getuid() != 0 || access("/dev/fuse", R_OK) != 0) SKIP("needs root and /dev/fuse");
+  const test::TemporaryDirectory mountpoint;
+  MountResult mounted = Mount(mountpoint.path(), "default_permissions", "native-test");
+  EXPECT(mounted.error == 0);
+  if (mounted.error != 0) return;
+  Host host(std::move(mounted.fd), nullptr);
+  const std::string path = mountpoint / "file";
+  constexpr char kCapability[] = "security.capability";
+  char value[64];
+  const auto has = [&] { return getxattr(path.c_str(), kCapability, value, sizeof(value)) > 0; };
+  const auto asked_by = [&](const std::function<void()>& what) {
+    const int before = host.attribute_questions();
+    what();
+    return host.attribute_questions() - before;
+  };
+  EXPECT(asked_by([&] { EXPECT(!has()); }) == 1);
+  EXPECT(asked_by([&] { EXPECT(!has() && !has()); }) == 0);
+  EXPECT(host.session().count(kOpGetxattr) == 3);
+  // Known to have none, and set then: cap_net_raw, as setcap(8) writes it.
+  const uint32_t capability[5] = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, 1U << CAP_NET_RAW};
+  EXPECT(setxattr(path.c_str(), kCapability, capability, sizeof(capability), 0) == 0);
+  EXPECT(asked_by([&] { EXPECT(has() && has()); }) > 1);
+  EXPECT(removexattr(path.c_str(), kCapability) == 0);
+  EXPECT(asked_by([&] { EXPECT(!has() && !has()); }) == 1);
+  std::string message;
+  EXPECT(Unmount(mountpoint.path(), false, &message) == 0);
 }
 
 }  // namespace podfs
