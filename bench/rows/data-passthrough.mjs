@@ -1,0 +1,86 @@
+/** Large files through passthrough, against the same on the cache directory's own filesystem. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { bash } from "../support/commands.mjs";
+import { inTurn } from "../support/context.mjs";
+import { EventLoopRow } from "../support/event-loop.mjs";
+import { fio } from "../support/fio.mjs";
+import { nativeName } from "../support/machine.mjs";
+import { OURS, Row } from "../support/row.mjs";
+import { Workspace } from "../support/workspace.mjs";
+
+/** Also of data-served.mjs. */
+export const DATA_JOBS = [
+  { id: "write", title: "sequential write, new file", rw: "write", blockSize: "1M" },
+  { id: "random-write", title: "4 KiB random write, new file", rw: "randwrite", blockSize: "4k" },
+  { id: "read", title: "sequential read", rw: "read", blockSize: "1M" },
+  { id: "random-read", title: "4 KiB random read", rw: "randread", blockSize: "4k" },
+  { id: "mmap-read", title: "mmap read", rw: "read", blockSize: "64k", engine: "mmap" },
+].map((job) => ({ ...job, figure: job.rw.startsWith("rand") ? "operationsPerSecond" : "bytesPerSecond" }));
+
+export const family = {
+  id: "data",
+  title: "large files, passthrough",
+  needs: ["root", "fuse", "fio"],
+  minutes: 3,
+  measure,
+};
+
+async function* measure(context) {
+  const native = await nativeName();
+  const workspace = await Workspace.create();
+  try {
+    const mount = await workspace.mount(
+      await workspace.path("store"),
+      "workspace",
+      "--create",
+      "--durability",
+      "local",
+    );
+    const loop = await EventLoopRow.start(workspace, family);
+    const places = { [native]: await workspace.path("native"), [OURS]: mount.directory };
+    const sizeMiB = context.pick(1024, 128);
+    for (const place of Object.values(places))
+      await bash(`dd if=/dev/urandom of=${join(place, "read")} bs=1M count=${sizeMiB} status=none`);
+    await mount.flush();
+    await loop.ignore(mount);
+    for (const job of DATA_JOBS) {
+      const row = new Row(describe(job, native));
+      for (let round = 0; round < context.rounds(5); round++) {
+        context.progress(`${job.title}, round ${round + 1}`);
+        const figures = {};
+        for (const name of inTurn(Object.keys(places), round))
+          figures[name] = await runJob(job, places[name], { round, sizeMiB, seconds: context.pick(3, 1) });
+        row.add(figures);
+        await loop.take(mount, job.title);
+      }
+      yield row.finish();
+    }
+    yield loop.finish();
+  } finally {
+    await workspace.dispose();
+  }
+}
+
+async function runJob(job, directory, { round, sizeMiB, seconds }) {
+  const isNew = job.rw.includes("write");
+  const file = join(directory, isNew ? `${job.id}-${round}` : "read");
+  const isTimed = job.rw.startsWith("rand");
+  const result = await fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) });
+  // At once, before it is written back and uploaded while others are measured.
+  if (isNew) await rm(file);
+  return result;
+}
+
+function describe({ id, title, figure, rw }, native) {
+  return {
+    id: `data-${id}`,
+    group: "large files, passthrough",
+    title,
+    unit: figure === "bytesPerSecond" ? "B/s" : "operations/s",
+    better: "higher",
+    conditions: rw.includes("write") ? "page cache, no fsync" : "cached, page cache warm on both sides",
+    yardstick: native,
+    target: { of: "ratio", atLeast: 0.9 },
+  };
+}
