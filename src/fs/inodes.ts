@@ -1,5 +1,6 @@
 import { assert, type Ino, type Name, ROOT_INO } from "../base/index.js";
 import type { InodeRecord, Time } from "../format/index.js";
+import { NibbleMap } from "./nibble-map.js";
 
 /** An inode without a name. It is in memory only: a crash frees it. */
 export interface Orphan {
@@ -13,18 +14,24 @@ export interface Orphan {
   readonly temporary: boolean;
 }
 
-// A Map holds 2^24 entries and stalls while it doubles; a kernel with much memory keeps more inodes than that.
-const SHARDS = 256;
+/** Of an inode's nibble: the kernel's pages may be outdated. Above it, how many lookups; {@link MANY} says: see #many. */
+const OUTDATED = 1;
+const COUNT_SHIFT = 1;
+const MANY = 7;
 
 /**
  * Which inodes the kernel knows, and those that live only because somebody still has them.
  *
- * Invariants: an inode the kernel has forgotten is in no shard; an orphan is dropped when it has neither lookups
- * nor handles (`removal.ts` sees to that).
+ * Counts are needed although hardly any file is ever removed while somebody has it: whether the kernel still knows an
+ * inode when its last name goes, and which FORGET is the last one then, follows only from all that was before. So they have
+ * to be small: most inodes are looked up a few times, and take half a byte and their share of a table.
+ *
+ * Invariants: an inode the kernel has forgotten has no nibble; #many holds the counts from {@link MANY} on, and no others;
+ * an orphan is dropped when it has neither lookups nor handles (`removal.ts` sees to that).
  */
 export class InodeTable {
-  /** Lookup counts, doubled; the lowest bit says that the kernel's pages may be outdated. */
-  readonly #shards: readonly Map<Ino, number>[] = Array.from({ length: SHARDS }, () => new Map());
+  readonly #nibbles = new NibbleMap();
+  readonly #many = new Map<Ino, number>();
   readonly #orphans = new Map<Ino, Orphan>();
 
   constructor() {
@@ -33,41 +40,33 @@ export class InodeTable {
   }
 
   countLookup(ino: Ino): void {
-    const shard = this.#shard(ino);
-    shard.set(ino, (shard.get(ino) ?? 0) + 2);
+    this.#setCount(ino, this.#count(ino) + 1);
   }
 
   /** True when these were the last. */
   forget(ino: Ino, lookups: number): boolean {
-    const shard = this.#shard(ino);
-    const before = shard.get(ino) ?? 0;
-    const after = before - 2 * lookups;
-    assert(after >= 0, `the kernel forgets ${lookups} lookups of inode ${ino}, which has ${before >> 1}`);
-    if (after > 1) {
-      shard.set(ino, after);
-      return false;
-    }
-    shard.delete(ino);
-    return true;
+    const before = this.#count(ino);
+    const after = before - lookups;
+    assert(after >= 0, `the kernel forgets ${lookups} lookups of inode ${ino}, which has ${before}`);
+    this.#setCount(ino, after);
+    return after === 0;
   }
 
   isKnown(ino: Ino): boolean {
-    return this.#shard(ino).has(ino);
+    return this.#nibbles.get(ino) !== 0;
   }
 
   /** The file is written without the kernel's page cache of it hearing of it: a passthrough handle. */
   markPagesOutdated(ino: Ino): void {
-    const shard = this.#shard(ino);
-    const count = shard.get(ino);
-    if (count !== undefined) shard.set(ino, count | 1);
+    const nibble = this.#nibbles.get(ino);
+    if (nibble !== 0) this.#nibbles.set(ino, nibble | OUTDATED);
   }
 
   /** Whether the pages the kernel has of it may be outdated; from now on they are not, because it drops them. */
   takePagesOutdated(ino: Ino): boolean {
-    const shard = this.#shard(ino);
-    const count = shard.get(ino);
-    if (count === undefined || (count & 1) === 0) return false;
-    shard.set(ino, count - 1);
+    const nibble = this.#nibbles.get(ino);
+    if ((nibble & OUTDATED) === 0) return false;
+    this.#nibbles.set(ino, nibble & ~OUTDATED);
     return true;
   }
 
@@ -84,8 +83,15 @@ export class InodeTable {
     this.#orphans.delete(ino);
   }
 
-  #shard(ino: Ino): Map<Ino, number> {
-    // Modulo, not a mask: inode numbers outgrow 32 bits. There always is a shard of that index.
-    return this.#shards[ino % SHARDS] as Map<Ino, number>;
+  #count(ino: Ino): number {
+    const count = this.#nibbles.get(ino) >> COUNT_SHIFT;
+    return count < MANY ? count : (this.#many.get(ino) ?? MANY);
+  }
+
+  #setCount(ino: Ino, count: number): void {
+    if (count >= MANY) this.#many.set(ino, count);
+    else if (this.#many.size > 0) this.#many.delete(ino);
+    const outdated = this.#nibbles.get(ino) & OUTDATED;
+    this.#nibbles.set(ino, count === 0 ? 0 : (Math.min(count, MANY) << COUNT_SHIFT) | outdated);
   }
 }

@@ -15,6 +15,12 @@ export interface LaunchOptions {
   readonly entry?: string;
 }
 
+/**
+ * glibc's malloc keeps what was freed for longer the larger it was, up to 32 MiB a piece (M_MMAP_THRESHOLD in mallopt(3)), in
+ * each thread's arena. With fixed limits, what a checkpoint or a pack took goes back when it is freed.
+ */
+const MALLOC_LIMITS = { MALLOC_MMAP_THRESHOLD_: "262144", MALLOC_TRIM_THRESHOLD_: "1048576" };
+
 const DAEMON_ENTRY = fileURLToPath(new URL("./daemon-main.js", import.meta.url));
 
 /**
@@ -29,6 +35,7 @@ export async function launchDaemon(options: MountOptions, launch: LaunchOptions 
     const child = spawn(process.execPath, ["--enable-source-maps", launch.entry ?? DAEMON_ENTRY], {
       // Away from here: a daemon must not keep somebody's directory busy, nor share its terminal's signals.
       cwd: "/",
+      env: { ...MALLOC_LIMITS, ...process.env },
       detached: true,
       stdio: ["ignore", stderr.fd, stderr.fd, "ipc"],
     });

@@ -1,4 +1,4 @@
-import { closeSync, createWriteStream, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, createWriteStream, openSync, readSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -7,25 +7,25 @@ import type { ObjectStore } from "../../backend/index.js";
 import { assert, type Epoch, type OpSeq, type SegmentSeq } from "../../base/index.js";
 import {
   checkpointObjectKey,
-  coalesce,
   type EpochStart,
   encodeCheckpoint,
   type KeyValue,
-  type LogEntry,
-  mergeCheckpoint,
   RunningHash,
   readCheckpoint,
 } from "../../format/index.js";
-import { readLog } from "../log/read-log.js";
+import { type ReadSegment, readLog } from "../log/read-log.js";
 import { fetchPieces } from "./fetch-pieces.js";
 import { type FoundCheckpoint, listCheckpoints } from "./find-checkpoint.js";
+import { LogRuns } from "./log-runs.js";
+import { mergeStream } from "./merge-stream.js";
+import { writeAll } from "./write-all.js";
 
 /** Plain data: this runs in a worker thread. */
 export interface CheckpointInput {
   /** The checkpoint is to hold everything up to and including this segment. */
   readonly segment: SegmentSeq;
   readonly beginsAt: readonly EpochStart[];
-  /** Folder for two temporary files, each of the checkpoint's size. */
+  /** Folder for temporary files: two of the checkpoint's size, one of what the log since the last one decodes to. */
   readonly folder: string;
 }
 
@@ -50,47 +50,50 @@ export async function buildCheckpoint(
   if (base !== undefined && base.segment >= segment) return undefined;
   const basePath = join(folder, "checkpoint-base.tmp");
   const path = join(folder, "checkpoint-next.tmp");
+  const runsPath = join(folder, "checkpoint-log.tmp");
+  const runs = new LogRuns(runsPath);
   try {
     if (base !== undefined) await download(backend, base, basePath);
-    const delta = await readDelta(backend, ((base?.segment ?? 0) + 1) as SegmentSeq, segment, beginsAt);
+    const from = ((base?.segment ?? 0) + 1) as SegmentSeq;
+    const end = await collectLog(runs, readLog(backend, from, beginsAt), segment, backend.url);
     const before = base === undefined ? undefined : readCheckpoint(piecesOf(basePath));
     const header = {
-      epoch: delta.epoch,
+      epoch: end.epoch,
       segmentSeq: segment,
-      opSeq: Math.max(delta.opSeq, before?.header.opSeq ?? 0) as OpSeq,
+      opSeq: Math.max(end.opSeq, before?.header.opSeq ?? 0) as OpSeq,
     };
-    writeVerified(path, header, mergeCheckpoint(before?.records ?? [], delta.entries));
+    writeVerified(path, header, mergeStream(before?.records ?? [], runs.merged()));
     const { size: sizeBytes } = await stat(path);
     await backend.put(checkpointObjectKey(segment), { path, sizeBytes });
     return { segment, sizeBytes };
   } finally {
-    await Promise.all([basePath, path].map((file) => rm(file, { force: true })));
+    runs.close();
+    await Promise.all([basePath, path, runsPath].map((file) => rm(file, { force: true })));
   }
 }
 
-interface Delta {
-  readonly entries: readonly LogEntry[];
+/** The log's end, up to which it is collected. */
+interface LogEnd {
   readonly epoch: Epoch;
   readonly opSeq: OpSeq;
 }
 
-async function readDelta(
-  backend: ObjectStore,
-  from: SegmentSeq,
+async function collectLog(
+  runs: LogRuns,
+  log: AsyncIterable<ReadSegment>,
   to: SegmentSeq,
-  beginsAt: readonly EpochStart[],
-): Promise<Delta> {
-  const entries: LogEntry[][] = [];
-  let last: { readonly epoch: Epoch; readonly seq: SegmentSeq } | undefined;
+  volume: string,
+): Promise<LogEnd> {
+  let last: ReadSegment | undefined;
   let opSeq = 0 as OpSeq;
-  for await (const segment of readLog(backend, from, beginsAt)) {
-    entries.push([...segment.entries]);
+  for await (const segment of log) {
+    runs.add(segment.entries);
     opSeq = Math.max(opSeq, segment.shipped.at(-1)?.last ?? 0) as OpSeq;
     last = segment;
     if (segment.seq === to) break;
   }
-  assert(last?.seq === to, `segment ${to} of ${backend.url} was shipped and cannot be read`);
-  return { entries: coalesce(entries.flat()), epoch: last.epoch, opSeq };
+  assert(last?.seq === to, `segment ${to} of ${volume} was shipped and cannot be read`);
+  return { epoch: last.epoch, opSeq };
 }
 
 async function download(backend: ObjectStore, checkpoint: FoundCheckpoint, path: string): Promise<void> {
@@ -147,8 +150,4 @@ function* piecesOf(path: string): Generator<Uint8Array, void> {
   } finally {
     closeSync(fd);
   }
-}
-
-function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
 }

@@ -6,7 +6,6 @@ import {
   FormatError,
   joinSegmentParts,
   type Segment,
-  type SegmentPart,
   segmentObjectKey,
 } from "../../format/index.js";
 import { MetaError } from "../meta-error.js";
@@ -21,7 +20,8 @@ export interface ReadSegment extends Segment {
 
 /**
  * The log from segment `from` to its end, in order. Asks for one segment first and for twice as many with every
- * answer, so that an up-to-date reader costs one request and a far behind one does not wait for each.
+ * answer, so that an up-to-date reader costs one request and a far behind one does not wait for each. Decoded, a segment
+ * takes some twenty times the memory: that is done one at a time.
  *
  * @param beginsAt from the lease: which epoch's segments count where
  * @throws MetaError corrupt, naming the object. @throws BackendError
@@ -35,14 +35,14 @@ export async function* readLog(
   for (let count = 1; ; count = Math.min(count * 2, LOOK_AHEAD_MAX)) {
     const requests = Array.from({ length: count }, (_, index) => {
       const seq = (next + index) as SegmentSeq;
-      return readSegment(store, epochAt(beginsAt, seq), seq);
+      return getObject(store, segmentObjectKey(epochAt(beginsAt, seq), seq));
     });
     // All of them, so that none is left behind to reject unheard.
     const answers = await Promise.allSettled(requests);
     for (const answer of answers) {
       if (answer.status === "rejected") throw answer.reason;
       if (answer.value === undefined) return;
-      yield answer.value;
+      yield await decodeSegment(store, epochAt(beginsAt, next), next, answer.value);
       next++;
     }
   }
@@ -50,32 +50,40 @@ export async function* readLog(
 
 /** One segment with all its parts; undefined when there is none: part 0 is put last. */
 export async function readSegment(store: ObjectStore, epoch: Epoch, seq: SegmentSeq): Promise<ReadSegment | undefined> {
-  const first = await getPart(store, segmentObjectKey(epoch, seq));
-  if (first === undefined) return undefined;
-  const numbers = Array.from({ length: first.part.parts - 1 }, (_, index) => index + 1);
+  const body = await getObject(store, segmentObjectKey(epoch, seq));
+  return body && decodeSegment(store, epoch, seq, body);
+}
+
+/** @param body part 0, which says how many others there are */
+async function decodeSegment(
+  store: ObjectStore,
+  epoch: Epoch,
+  seq: SegmentSeq,
+  body: Uint8Array,
+): Promise<ReadSegment> {
+  const key = segmentObjectKey(epoch, seq);
+  const first = naming(store, key, () => decodeSegmentPart(body));
+  const numbers = Array.from({ length: first.parts - 1 }, (_, index) => index + 1);
   const others = await Promise.all(
     numbers.map(async (part) => {
       const key = segmentObjectKey(epoch, seq, part);
-      const found = await getPart(store, key);
-      if (found === undefined) throw new MetaError("corrupt", `${store.url}: ${key} is missing`);
-      return found;
+      const body = await getObject(store, key);
+      if (body === undefined) throw new MetaError("corrupt", `${store.url}: ${key} is missing`);
+      return { part: naming(store, key, () => decodeSegmentPart(body)), sizeBytes: body.byteLength };
     }),
   );
-  const parts = [first, ...others];
-  const segment = naming(store, segmentObjectKey(epoch, seq), () => joinSegmentParts(parts.map(({ part }) => part)));
+  const parts = [{ part: first, sizeBytes: body.byteLength }, ...others];
+  const segment = naming(store, key, () => joinSegmentParts(parts.map(({ part }) => part)));
   if (segment.epoch !== epoch || segment.seq !== seq) {
-    throw new MetaError("corrupt", `${store.url}: ${segmentObjectKey(epoch, seq)} is another segment`);
+    throw new MetaError("corrupt", `${store.url}: ${key} is another segment`);
   }
   return { ...segment, storedBytes: parts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
 }
 
-async function getPart(
-  store: ObjectStore,
-  key: string,
-): Promise<{ readonly part: SegmentPart; readonly sizeBytes: number } | undefined> {
+async function getObject(store: ObjectStore, key: string): Promise<Uint8Array | undefined> {
   try {
     const { body } = await store.get(key);
-    return { part: naming(store, key, () => decodeSegmentPart(body)), sizeBytes: body.byteLength };
+    return body;
   } catch (error) {
     if (isBackendError(error, "not-found")) return undefined;
     throw error;

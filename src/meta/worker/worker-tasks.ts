@@ -10,55 +10,71 @@ import type { SegmentInput } from "../log/encode-segment.js";
 import type { LoadInput, MetaTasks } from "./meta-tasks.js";
 import { errorOf, type MetaTask, type MetaTaskReply, type MetaWorkerData } from "./worker-protocol.js";
 
-/** A checkpoint being built must not hold up a segment that an fsync waits for. */
-const THREADS_MAX = 2;
-const IDLE_TIMEOUT_MS = 10_000;
+/** Segments come every second while somebody writes. */
+const SEGMENTS_IDLE_TIMEOUT_MS = 10_000;
 
-/** {@link MetaTasks} in threads of their own, started when there is something to do. */
+type Pool = Piscina<MetaTask, MetaTaskReply>;
+
+/**
+ * {@link MetaTasks} in threads of their own, started when there is something to do.
+ *
+ * Loading and building a checkpoint have a thread to themselves: they must not hold up a segment that an fsync waits for,
+ * and take hundreds of megabytes, which are given back only with the end of the thread (docs/decisions/0006).
+ */
 export class WorkerTasks implements MetaTasks {
-  readonly #pool: Piscina<MetaTask, MetaTaskReply>;
+  readonly #segments: Pool;
+  readonly #volumes: Pool;
 
   /** @param workerFile Compiled entry, when it is not the one beside this file or in `dist/`. */
   constructor(backend: BackendConfig, workerFile = findWorkerFile()) {
     const workerData: MetaWorkerData = { backend };
-    this.#pool = new Piscina<MetaTask, MetaTaskReply>({
-      filename: workerFile,
-      workerData,
-      minThreads: 0,
-      maxThreads: THREADS_MAX,
-      idleTimeout: IDLE_TIMEOUT_MS,
-      atomics: "disabled",
-      recordTiming: false,
-    });
+    const poolOf = (idleTimeout: number): Pool =>
+      new Piscina<MetaTask, MetaTaskReply>({
+        filename: workerFile,
+        workerData,
+        minThreads: 0,
+        maxThreads: 1,
+        idleTimeout,
+        atomics: "disabled",
+        recordTiming: false,
+      });
+    this.#segments = poolOf(SEGMENTS_IDLE_TIMEOUT_MS);
+    this.#volumes = poolOf(0);
   }
 
   async encodeSegment(input: SegmentInput): Promise<readonly Uint8Array[]> {
-    return (await this.#run({ kind: "encode-segment", input }, [input.bytes.buffer])) as readonly Uint8Array[];
+    return (await run(this.#segments, { kind: "encode-segment", input }, [
+      input.bytes.buffer,
+    ])) as readonly Uint8Array[];
   }
 
   async buildCheckpoint(input: CheckpointInput): Promise<BuiltCheckpoint | undefined> {
-    return (await this.#run({ kind: "build-checkpoint", input })) as BuiltCheckpoint | undefined;
+    return (await run(this.#volumes, { kind: "build-checkpoint", input })) as BuiltCheckpoint | undefined;
   }
 
   async load(input: LoadInput, onProgress?: (progress: LoadProgress) => void): Promise<LoadedVolume> {
     const { port1, port2 } = new MessageChannel();
     port1.on("message", (progress: LoadProgress) => onProgress?.(progress));
     try {
-      return (await this.#run({ kind: "load", input, progress: port2 }, [port2])) as LoadedVolume;
+      return (await run(this.#volumes, { kind: "load", input, progress: port2 }, [port2])) as LoadedVolume;
     } finally {
       port1.close();
     }
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all([this.#segments.destroy(), this.#volumes.destroy()]);
   }
+}
 
-  async #run(task: MetaTask, transferList: readonly (MessagePort | ArrayBuffer)[] = []): Promise<unknown> {
-    const reply = await this.#pool.run(task, { transferList: [...transferList] });
-    if (reply.ok) return reply.result;
-    throw errorOf(reply.failure);
-  }
+async function run(
+  pool: Pool,
+  task: MetaTask,
+  transferList: readonly (MessagePort | ArrayBuffer)[] = [],
+): Promise<unknown> {
+  const reply = await pool.run(task, { transferList: [...transferList] });
+  if (reply.ok) return reply.result;
+  throw errorOf(reply.failure);
 }
 
 /** Node 20 runs no TypeScript: a process that runs from the sources uses the build beside them. */
