@@ -15,6 +15,11 @@ export interface RequestOptions {
 
 export interface GetOptions extends RequestOptions {
   readonly range?: ByteRange | undefined;
+  /**
+   * Memory that the store may put the body into, when it is long enough: {@link StoredObject.body} is then a view of
+   * it. Written to until the promise settles; after a failure or a time-out perhaps longer, so use it for nothing else.
+   */
+  readonly into?: Uint8Array | undefined;
 }
 
 /**

@@ -42,9 +42,9 @@ export function hashChunk(plain: Uint8Array): ChunkHash | null {
  * Hashes a chunk and compresses it when that pays; undefined for a hole, which is stored nowhere.
  *
  * @param plain length ≤ CHUNK_SIZE_BYTES
+ * @param hash its hash, where that is known
  */
-export function encodeChunk(plain: Uint8Array): EncodedChunk | undefined {
-  const hash = hashChunk(plain);
+export function encodeChunk(plain: Uint8Array, hash = hashChunk(plain)): EncodedChunk | undefined {
   if (hash === null) return undefined;
   if (seemsCompressible(plain)) {
     const stored = compress(plain);

@@ -7,8 +7,8 @@ import type { ChunkSource, Priority, Transfer } from "../transfer/index.js";
 /** Chunk bytes that one pack takes: many small files, or a stretch of a large one. */
 export const SMALL_PACK_BYTES = 15 << 20;
 export const LARGE_PACK_BYTES = 63 << 20;
-/** Spans of one large file in flight: one is hashed while another is sent. */
-const SPANS_MAX = 3;
+/** Spans of one file in flight: some are hashed while others are sent. The places of the transfer bound them all. */
+const SPANS_MAX = 8;
 /** Files recorded before the event loop gets a turn: a record costs some tens of microseconds. */
 const RECORDS_PER_TURN = 64;
 
@@ -113,77 +113,30 @@ function spansOf(slots: readonly Slot[], bytesMax: number): Slot[][] {
   return spans;
 }
 
-/** Hashes a span, packs and uploads what the volume lacks, and records where it is. */
+/** Packs and uploads what the volume lacks of a span, and records where it is. */
 async function uploadSpan(
-  tools: UploadTools,
+  { metadata, transfer }: UploadTools,
   span: readonly Slot[],
   how: { readonly failed: Failures; readonly priority: Priority; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { metadata, transfer } = tools;
   const { failed, priority, signal } = how;
-  await hashSpan(transfer, span, priority, failed);
-  signal.throwIfAborted();
-  // Equal chunks within the span are packed once; the worker reports the hash of what it really packed.
-  const missing = new Map<ChunkHash, Slot[]>();
-  for (const slot of span) {
-    if (slot.hash === null || failed.has(slot.file.ino) || metadata.chunk(slot.hash) !== undefined) continue;
-    const same = missing.get(slot.hash);
-    if (same === undefined) missing.set(slot.hash, [slot]);
-    else same.push(slot);
-  }
-  if (missing.size === 0) return;
-  // A file written while it is uploaded may no longer hold the hash its equals have: only one of them may be packed
-  // for all if none is being written. Cheapest and always right: pack each slot of a file that is open for writing.
-  const packed = [...missing.values()].flatMap((same) => representatives(tools.cache, same));
-  const sources = packed.map(({ slot }): ChunkSource => {
+  const sources = span.map((slot): ChunkSource => {
     return { path: slot.file.source.path, offset: slot.chunk * CHUNK_SIZE_BYTES, length: lengthOf(slot) };
   });
-  const uploaded = await transfer.uploadPack(sources, priority, signal);
-  metadata.update((tx) => {
-    const pack = uploaded.pack === undefined ? undefined : tx.addPack(uploaded.pack);
-    uploaded.chunks.forEach(({ hash, stored, rawLength }, i) => {
-      const { slot, equals } = packed[i] as Packed;
-      // Written since it was hashed: what was packed is not what its equals hold. And a shorter chunk is nobody's content.
-      if (hash !== slot.hash) for (const other of equals) noteChange(failed, other.file);
-      if (rawLength !== lengthOf(slot)) noteChange(failed, slot.file);
-      slot.hash = stored === null ? null : hash;
-      if (stored !== null && pack !== undefined) tx.putChunk(hash, { pack, ...stored, rawLength });
-    });
+  const isKnown = (hash: ChunkHash): boolean => metadata.chunk(hash) !== undefined;
+  const { pack, chunks } = await transfer.uploadPack(sources, isKnown, priority, signal);
+  span.forEach((slot, i) => {
+    const { hash, rawLength } = chunks[i] ?? { hash: null, rawLength: 0 };
+    // Of bytes that were read once: whoever writes the file meanwhile, this is the name of what was packed.
+    slot.hash = hash;
+    if (rawLength !== lengthOf(slot)) noteChange(failed, slot.file);
   });
-}
-
-interface Packed {
-  readonly slot: Slot;
-  /** Slots with the same hash, which need not be packed. */
-  readonly equals: readonly Slot[];
-}
-
-function representatives(cache: ContentCache, same: readonly Slot[]): Packed[] {
-  const still = same.filter((slot) => (cache.opened(slot.file.ino)?.writers ?? 0) === 0);
-  const moving = same.filter((slot) => !still.includes(slot)).map((slot) => ({ slot, equals: [] }));
-  const [first, ...equals] = still;
-  return first === undefined ? moving : [{ slot: first, equals }, ...moving];
-}
-
-async function hashSpan(
-  transfer: Transfer,
-  span: readonly Slot[],
-  priority: Priority,
-  failed: Failures,
-): Promise<void> {
-  const byFile = [...groupByFile(span)];
-  const hashed = await transfer.hashFiles(
-    byFile.map(([{ source }, slots]) => {
-      return { path: source.path, sizeBytes: source.sizeBytes, chunks: slots.map((slot) => slot.chunk) };
-    }),
-    priority,
-  );
-  byFile.forEach(([file, slots], i) => {
-    const { hashes, sizeBytes } = hashed[i] ?? { hashes: [], sizeBytes: 0 };
-    if (sizeBytes < file.source.sizeBytes) noteChange(failed, file);
-    slots.forEach((slot, j) => {
-      slot.hash = hashes[j] ?? null;
-    });
+  if (pack === undefined) return;
+  metadata.update((tx) => {
+    const number = tx.addPack(pack);
+    for (const { hash, stored, rawLength } of new Map(chunks.map((chunk) => [chunk.hash, chunk])).values()) {
+      if (hash !== null && stored !== null) tx.putChunk(hash, { pack: number, ...stored, rawLength });
+    }
   });
 }
 

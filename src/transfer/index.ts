@@ -3,8 +3,6 @@ export type {
   ChunkOutcome,
   ChunkSource,
   ChunkTarget,
-  HashedFile,
-  HashRequest,
   PackedChunk,
   Priority,
   Transfer,

@@ -1,16 +1,8 @@
 import type { MessagePort } from "node:worker_threads";
 import type { BackendConfig } from "../backend/index.js";
-import type { PackId } from "../base/index.js";
+import type { ChunkHash, PackId } from "../base/index.js";
 import type { TransferFailure } from "./errors.js";
-import type {
-  ChunkOutcome,
-  ChunkSource,
-  ChunkTarget,
-  HashedFile,
-  HashRequest,
-  TransferCounters,
-  UploadedPack,
-} from "./transfer.js";
+import type { ChunkOutcome, ChunkSource, ChunkTarget, TransferCounters, UploadedPack } from "./transfer.js";
 
 /** What every worker thread is started with. */
 export interface WorkerSetup {
@@ -23,7 +15,6 @@ export interface WorkerSetup {
 
 /** One task for a worker thread: names and numbers only, the bytes stay where they are. */
 export type Job =
-  | { readonly type: "hash"; readonly files: readonly HashRequest[] }
   | { readonly type: "upload"; readonly sources: readonly ChunkSource[] }
   | { readonly type: "fetch"; readonly pack: PackId; readonly targets: readonly ChunkTarget[] }
   | {
@@ -37,7 +28,6 @@ export type Job =
 
 /** What each type of job answers. */
 export interface JobResults {
-  readonly hash: readonly HashedFile[];
   readonly upload: UploadedPack;
   readonly fetch: readonly ChunkOutcome[];
   readonly window: undefined;
@@ -46,7 +36,7 @@ export interface JobResults {
 export type JobType = Job["type"];
 export type JobOf<T extends JobType> = Extract<Job, { readonly type: T }>;
 
-/** What is handed to the pool. The port takes an abort one way and counters the other, while the job runs. */
+/** What is handed to the pool. While the job runs, the port takes {@link ToJob} one way and {@link FromJob} the other. */
 export interface JobMessage {
   readonly job: Job;
   readonly port: MessagePort;
@@ -55,8 +45,13 @@ export interface JobMessage {
 /** What a thread tells the pool once, when it has loaded everything it needs. */
 export const STARTED_MESSAGE = "started";
 
-/** Sent by the main thread over the port: give up. */
-export const ABORT_MESSAGE = "abort";
+/** The main thread to a job: give up; or the answer to its question. */
+export type ToJob = { readonly type: "abort" } | { readonly type: "known"; readonly known: readonly boolean[] };
+
+/** A job to the main thread: what it has counted; or which of these chunks the volume has, asked once at most. */
+export type FromJob =
+  | { readonly type: "counters"; readonly counters: CountersDelta }
+  | { readonly type: "is-known"; readonly hashes: readonly ChunkHash[] };
 
 /** Traffic since the thread last told, so that sums over threads and messages are right. */
 export type CountersDelta = TransferCounters;

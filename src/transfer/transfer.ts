@@ -5,22 +5,6 @@ import type { Codec } from "../format/index.js";
 /** Who waits: a blocked reader or an fsync before read-ahead, and both before background work. */
 export type Priority = "urgent" | "normal" | "background";
 
-/** Chunks of one local file to hash: chunk n is bytes [n MiB, n + 1 MiB) of it, shorter at its end. */
-export interface HashRequest {
-  readonly path: string;
-  /** Size to hash up to; a file that is shorter by now is hashed to its end. */
-  readonly sizeBytes: number;
-  /** Chunk indexes, or all up to the size. */
-  readonly chunks: "all" | readonly number[];
-}
-
-export interface HashedFile {
-  /** Size that was hashed up to. */
-  readonly sizeBytes: number;
-  /** One per requested chunk; null when all its bytes are zero (a hole). */
-  readonly hashes: readonly (ChunkHash | null)[];
-}
-
 /** A chunk to pack: bytes [offset, offset + length) of a local file. */
 export interface ChunkSource {
   readonly path: string;
@@ -29,16 +13,16 @@ export interface ChunkSource {
 }
 
 export interface PackedChunk {
-  /** Of the bytes that were packed: differs from an earlier hash when the file was written meanwhile. */
-  readonly hash: ChunkHash;
-  /** Null for a hole: nothing was packed. */
+  /** Of the bytes that were read, once; null when all of them are zero (a hole), or there were none. */
+  readonly hash: ChunkHash | null;
+  /** Null when nothing was packed: for a hole, or because the chunk is known. */
   readonly stored: { readonly offset: number; readonly storedLength: number; readonly codec: Codec } | null;
   /** Shorter than asked when the file has shrunk. */
   readonly rawLength: number;
 }
 
 export interface UploadedPack {
-  /** Undefined when there was nothing to upload (only holes). */
+  /** Undefined when there was nothing to upload (only holes, and what is known). */
   readonly pack: { readonly id: PackId; readonly sizeBytes: number } | undefined;
   /** One per source, in order. Equal chunks share one stored place. */
   readonly chunks: readonly PackedChunk[];
@@ -60,12 +44,19 @@ export type ChunkOutcome = { readonly kind: "corrupt" | "missing" | "failed"; re
 
 /** Bytes moving between local files and the backend, all of it in worker threads. */
 export interface Transfer {
-  hashFiles(files: readonly HashRequest[], priority: Priority): Promise<readonly HashedFile[]>;
   /**
-   * Packs the chunks (encode, decode, compare), uploads the pack, and resolves when the backend has it. Retries for
-   * ever while the backend is unavailable, unless aborted. Callers keep one call below the pack size they want.
+   * Reads and hashes the chunks, packs those that are not known, uploads the pack, and resolves when the backend has
+   * it. Retries for ever while the backend is unavailable, unless aborted. One call holds all its bytes in memory: callers
+   * keep it below the pack size they want.
+   *
+   * @param isKnown Whether the volume has a chunk: asked once for each distinct hash, on the calling thread.
    */
-  uploadPack(sources: readonly ChunkSource[], priority: Priority, signal?: AbortSignal): Promise<UploadedPack>;
+  uploadPack(
+    sources: readonly ChunkSource[],
+    isKnown: (hash: ChunkHash) => boolean,
+    priority: Priority,
+    signal?: AbortSignal,
+  ): Promise<UploadedPack>;
   /**
    * Fetches chunks of one pack: neighbours in one ranged GET, verified, decoded and written to their files. One outcome
    * per target. Retries transient errors up to `deadlineMs`.

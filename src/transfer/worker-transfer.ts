@@ -3,17 +3,18 @@ import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { addCounters, type BackendConfig, createCounters } from "../backend/index.js";
-import { ignore, type PackId, systemClock } from "../base/index.js";
+import { type ChunkHash, ignore, type PackId, systemClock } from "../base/index.js";
 import { TransferError } from "./errors.js";
 import {
-  ABORT_MESSAGE,
   type CountersDelta,
+  type FromJob,
   type JobMessage,
   type JobOf,
   type JobReply,
   type JobResults,
   type JobType,
   STARTED_MESSAGE,
+  type ToJob,
   type WorkerSetup,
 } from "./jobs.js";
 import { type Lane, Scheduler } from "./scheduler.js";
@@ -21,8 +22,6 @@ import type {
   ChunkOutcome,
   ChunkSource,
   ChunkTarget,
-  HashedFile,
-  HashRequest,
   Priority,
   Transfer,
   TransferCounters,
@@ -52,6 +51,8 @@ const FETCHES_PER_THREAD = 6;
 /** A pack being uploaded is up to 64 MiB of memory. */
 const UPLOADS_PER_THREAD = 3;
 const REQUESTS_PER_THREAD = 16;
+
+type IsKnown = (hash: ChunkHash) => boolean;
 
 /** {@link Transfer} on a piscina pool. The main thread handles names and numbers; bytes stay in the workers. */
 export class WorkerTransfer implements Transfer {
@@ -95,12 +96,13 @@ export class WorkerTransfer implements Transfer {
     });
   }
 
-  hashFiles(files: readonly HashRequest[], priority: Priority): Promise<readonly HashedFile[]> {
-    return this.#run("out", priority, undefined, { type: "hash", files });
-  }
-
-  uploadPack(sources: readonly ChunkSource[], priority: Priority, signal?: AbortSignal): Promise<UploadedPack> {
-    return this.#run("out", priority, signal, { type: "upload", sources });
+  uploadPack(
+    sources: readonly ChunkSource[],
+    isKnown: IsKnown,
+    priority: Priority,
+    signal?: AbortSignal,
+  ): Promise<UploadedPack> {
+    return this.#run("out", priority, signal, { type: "upload", sources }, isKnown);
   }
 
   fetchChunks(
@@ -144,7 +146,7 @@ export class WorkerTransfer implements Transfer {
   }
 
   #abortAll(): void {
-    for (const port of this.#ports) port.postMessage(ABORT_MESSAGE);
+    for (const port of this.#ports) post(port, { type: "abort" });
   }
 
   #run<T extends JobType>(
@@ -152,28 +154,43 @@ export class WorkerTransfer implements Transfer {
     priority: Priority,
     signal: AbortSignal | undefined,
     job: JobOf<T>,
+    isKnown?: IsKnown,
   ): Promise<JobResults[T]> {
     // One signal may end any number of jobs; Node warns of more than ten listeners, which would be a leak elsewhere.
     if (signal !== undefined) setMaxListeners(0, signal);
-    return this.#scheduler.run(lane, priority, signal, () => this.#perform(job, signal));
+    return this.#scheduler.run(lane, priority, signal, () => this.#perform(job, signal, isKnown));
   }
 
-  async #perform<T extends JobType>(job: JobOf<T>, signal: AbortSignal | undefined): Promise<JobResults[T]> {
+  async #perform<T extends JobType>(
+    job: JobOf<T>,
+    signal: AbortSignal | undefined,
+    isKnown: IsKnown = () => false,
+  ): Promise<JobResults[T]> {
     const { port1: port, port2 } = new MessageChannel();
-    const abort = (): void => port.postMessage(ABORT_MESSAGE);
+    const abort = (): void => post(port, { type: "abort" });
     signal?.addEventListener("abort", abort, { once: true });
     this.#ports.add(port);
-    port.on("message", (delta: CountersDelta) => this.#count(delta));
+    let refusal: { readonly error: unknown } | undefined;
+    port.on("message", (message: FromJob) => {
+      if (message.type === "counters") return this.#count(message.counters);
+      try {
+        post(port, { type: "known", known: message.hashes.map(isKnown) });
+      } catch (error) {
+        refusal = { error };
+        abort();
+      }
+    });
     // The job keeps the process alive while it runs; a port that waits for news need not.
     port.unref();
     try {
       const reply = await this.#pool.run({ job, port: port2 }, { transferList: [port2] });
       if (reply.counters !== undefined) this.#count(reply.counters);
       if (reply.ok) return reply.result as JobResults[T];
+      if (refusal !== undefined) throw refusal.error;
       const { kind, message, retryable } = reply.failure;
       throw new TransferError(kind, message, { retryable });
     } catch (error) {
-      if (error instanceof TransferError) throw error;
+      if (error instanceof TransferError || refusal !== undefined) throw error;
       const message = error instanceof Error ? error.message : String(error);
       throw new TransferError("worker", `a transfer thread failed: ${message}`, { retryable: true, cause: error });
     } finally {
@@ -188,4 +205,8 @@ export class WorkerTransfer implements Transfer {
     addCounters(this.counters, counters);
     if (lastError !== undefined) this.counters.lastError = lastError;
   }
+}
+
+function post(port: MessagePort, message: ToJob): void {
+  port.postMessage(message);
 }

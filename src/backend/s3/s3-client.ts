@@ -2,7 +2,7 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { ignore } from "../../base/index.js";
 import type { S3BackendConfig } from "../backend-config.js";
 
-const CONNECT_TIMEOUT_MS = 10_000;
+export const CONNECT_TIMEOUT_MS = 10_000;
 /** The limit wrapper decides how many requests run at once; the agent must never be what they wait for. */
 const SOCKET_COUNT_MAX = 512;
 

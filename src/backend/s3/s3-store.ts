@@ -28,8 +28,10 @@ import {
   type RequestOptions,
   type StoredObject,
 } from "../object-store.js";
+import { DirectGets } from "./direct-get.js";
+import { announcePayload } from "./payload-hash.js";
 import { openUploadBody, readResponseBody } from "./s3-body.js";
-import { createS3Client } from "./s3-client.js";
+import { CONNECT_TIMEOUT_MS, createS3Client } from "./s3-client.js";
 import { toBackendError } from "./s3-errors.js";
 import { formatS3Location } from "./s3-location.js";
 
@@ -41,7 +43,9 @@ import { formatS3Location } from "./s3-location.js";
 export class S3Store implements ObjectStore {
   readonly url: string;
   readonly #client: S3Client;
+  readonly #direct: DirectGets;
   readonly #bucket: string;
+  readonly #isEncrypted: boolean;
   /** Empty, or with the slash that separates it from the key. */
   readonly #prefix: string;
   #capabilities = NO_CAPABILITIES;
@@ -49,7 +53,10 @@ export class S3Store implements ObjectStore {
   constructor(config: S3BackendConfig) {
     this.url = formatS3Location(config);
     this.#client = createS3Client(config);
+    this.#direct = new DirectGets({ connectTimeoutMs: CONNECT_TIMEOUT_MS, idleTimeoutMs: config.idleTimeoutMs });
     this.#bucket = config.bucket;
+    // Without an endpoint it is AWS, which is asked over TLS.
+    this.#isEncrypted = config.endpoint?.startsWith("http:") !== true;
     this.#prefix = config.prefix === "" ? "" : `${config.prefix}/`;
   }
 
@@ -65,21 +72,20 @@ export class S3Store implements ObjectStore {
     return this.#capabilities;
   }
 
-  async get(key: string, { range, signal }: GetOptions = {}): Promise<StoredObject> {
+  async get(key: string, { range, into, signal }: GetOptions = {}): Promise<StoredObject> {
     assertObjectKey(key);
     assertByteRange(range);
     return await this.#request(`get ${key}`, signal, async (what) => {
-      const response = await this.#client.send(
-        new GetObjectCommand({ ...this.#address(key), ...(range && { Range: rangeHeader(range) }) }),
-        { ...(signal && { abortSignal: signal }) },
-      );
+      const command = new GetObjectCommand({ ...this.#address(key), ...(range && { Range: rangeHeader(range) }) });
+      const direct = into && this.#direct.attach(command, into, signal);
+      const response = await this.#client.send(command, { ...(signal && { abortSignal: signal }) });
       if (range !== undefined) checkContentRange(response.ContentRange, range, what);
       const lengthBytes = response.ContentLength;
       if (lengthBytes === undefined) throw new BackendError("bad-response", `${what}: the answer has no length`);
       if (range !== undefined && lengthBytes !== range.length) {
         throw new BackendError("bad-response", `${what}: ${lengthBytes} bytes came for a range of ${range.length}`);
       }
-      const body = await readResponseBody(response.Body, lengthBytes, what);
+      const body = direct?.bytes ?? (await readResponseBody(response.Body, lengthBytes, what));
       return { body, version: versionOf(response.ETag, what) };
     });
   }
@@ -159,6 +165,7 @@ export class S3Store implements ObjectStore {
   }
 
   async close(): Promise<void> {
+    this.#direct.close();
     this.#client.destroy();
   }
 
@@ -167,16 +174,17 @@ export class S3Store implements ObjectStore {
     return await this.#request(`put ${key}`, signal, async (what) => {
       const upload = openUploadBody(body, what, signal);
       try {
-        const response = await this.#client.send(
-          new PutObjectCommand({
-            ...this.#address(key),
-            Body: upload.content,
-            ContentLength: bodySizeBytes(body),
-            ...(ifAbsent && { IfNoneMatch: "*" }),
-            ...(ifMatch !== undefined && { IfMatch: ifMatch }),
-          }),
-          { abortSignal: upload.signal },
-        );
+        const command = new PutObjectCommand({
+          ...this.#address(key),
+          Body: upload.content,
+          ContentLength: bodySizeBytes(body),
+          ...(ifAbsent && { IfNoneMatch: "*" }),
+          ...(ifMatch !== undefined && { IfMatch: ifMatch }),
+        });
+        if (body instanceof Uint8Array) {
+          await announcePayload(command, body, { isEncrypted: this.#isEncrypted, signal: upload.signal });
+        }
+        const response = await this.#client.send(command, { abortSignal: upload.signal });
         return versionOf(response.ETag, what);
       } catch (error) {
         if (isBackendError(upload.signal.reason, "local-file")) throw upload.signal.reason;

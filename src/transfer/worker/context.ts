@@ -10,6 +10,7 @@ import {
 } from "../../backend/index.js";
 import { loadCompressor } from "../../format/index.js";
 import type { CountersDelta, WorkerSetup } from "../jobs.js";
+import { Buffers } from "./buffers.js";
 
 /** An attempt that takes longer than this is dead, not slow: a pack in 10 min is 1 Mbit/s. */
 const PUT_TIMEOUT_MS = 600_000;
@@ -25,6 +26,7 @@ export class WorkerContext {
   // Invariant: what was counted and not yet taken by takeCounters().
   readonly #counters: StoreCounters;
   #lastError: string | undefined;
+  readonly #buffers = new Buffers();
   readonly #retryListeners = new Set<() => void>();
 
   static async open(setup: WorkerSetup): Promise<WorkerContext> {
@@ -59,6 +61,30 @@ export class WorkerContext {
   /** Gives the backend something: retried for ever. */
   storing<T>(signal: AbortSignal, request: Request<T>): Promise<T> {
     return request(this.#putStore, { signal });
+  }
+
+  /**
+   * Lends a buffer of at least `lengthBytes` for requests and what is done with their bytes.
+   *
+   * @param use Resolves when nobody is at it any more. After a failure or a retry that is not certain (an attempt that
+   *   was given up may hang in the kernel, and go on one day), so the buffer is not used again.
+   */
+  async lend<T>(lengthBytes: number, use: (buffer: Buffer) => Promise<T>): Promise<T> {
+    let isFree = true;
+    const endListening = this.onRetry(() => {
+      isFree = false;
+    });
+    const buffer = this.#buffers.take(lengthBytes);
+    try {
+      return await use(buffer);
+    } catch (error) {
+      isFree = false;
+      throw error;
+    } finally {
+      endListening();
+      if (isFree) this.#buffers.give(buffer);
+      else this.#buffers.drop();
+    }
   }
 
   /** Hears of every attempt that failed and is made again. Returns what ends that. */

@@ -51,10 +51,19 @@ class RangeFetch {
   }
 
   async run(range: PlannedRange<ChunkTarget>): Promise<void> {
-    const body = await this.#get(range);
+    const { context } = this.#scope;
+    const damaged = await context.lend(range.length, (buffer) => this.#fetch(range, buffer));
+    for (const target of damaged) {
+      await context.lend(target.storedLength, (buffer) => this.#again(target, buffer));
+    }
+  }
+
+  /** Returns those that came damaged. */
+  async #fetch(range: PlannedRange<ChunkTarget>, buffer: Buffer): Promise<ChunkTarget[]> {
+    const body = await this.#get(range, buffer);
     if (!(body instanceof Uint8Array)) {
       for (const target of range.targets) this.#scope.outcomes.set(target, body);
-      return;
+      return [];
     }
     const damaged: ChunkTarget[] = [];
     const pacer = new Pacer();
@@ -63,12 +72,12 @@ class RangeFetch {
       if (this.#write(target, stored) !== undefined) damaged.push(target);
       await pacer.turn();
     }
-    for (const target of damaged) await this.#again(target);
+    return damaged;
   }
 
   /** Damage on the way passes: only what is wrong twice is wrong in the backend. */
-  async #again(target: ChunkTarget): Promise<void> {
-    const body = await this.#get({ offset: target.offset, length: target.storedLength });
+  async #again(target: ChunkTarget, buffer: Buffer): Promise<void> {
+    const body = await this.#get({ offset: target.offset, length: target.storedLength }, buffer);
     if (!(body instanceof Uint8Array)) {
       this.#scope.outcomes.set(target, body);
       return;
@@ -79,10 +88,15 @@ class RangeFetch {
     this.#scope.outcomes.set(target, { kind: "corrupt", message: `${where}: ${damage.message}` });
   }
 
-  async #get(range: { readonly offset: number; readonly length: number }): Promise<Uint8Array | ChunkOutcome> {
+  async #get(
+    range: { readonly offset: number; readonly length: number },
+    into: Buffer,
+  ): Promise<Uint8Array | ChunkOutcome> {
     const { context, signal } = this.#scope;
     try {
-      const { body } = await context.fetching(signal, (store, options) => store.get(this.#key, { ...options, range }));
+      const { body } = await context.fetching(signal, (store, options) =>
+        store.get(this.#key, { ...options, range: { offset: range.offset, length: range.length }, into }),
+      );
       return body;
     } catch (error) {
       if (signal.aborted || !isBackendError(error)) throw error;

@@ -17,15 +17,17 @@ export interface WindowRequest {
 /** Copies a window of a pack into the same place of its mirror, unchecked: chunks are checked when they are taken out. */
 export async function fetchWindow(context: WorkerContext, request: WindowRequest, signal: AbortSignal): Promise<void> {
   const { offset, length } = request;
-  const { body } = await context.fetching(signal, (store, options) =>
-    store.get(packObjectKey(request.pack), { ...options, range: { offset, length } }),
-  );
-  const files = new LocalFiles("write");
-  try {
-    files.write(request.path, body, offset);
-  } finally {
-    files.closeAll();
-  }
+  await context.lend(length, async (into) => {
+    const { body } = await context.fetching(signal, (store, options) =>
+      store.get(packObjectKey(request.pack), { ...options, range: { offset, length }, into }),
+    );
+    const files = new LocalFiles("write");
+    try {
+      files.write(request.path, body, offset);
+    } finally {
+      files.closeAll();
+    }
+  });
 }
 
 /** Takes chunks out of a mirror. One that is damaged there is "corrupt": the caller then asks the backend itself. */

@@ -1,89 +1,66 @@
 import type { ChunkHash } from "../../base/index.js";
-import {
-  CHUNK_SIZE_BYTES,
-  decodeChunk,
-  decodePackFooter,
-  encodeChunk,
-  FormatError,
-  hexHashOf,
-  PackLayout,
-  packIdOf,
-  packObjectKey,
-} from "../../format/index.js";
-import { TransferError } from "../errors.js";
+import { packObjectKey } from "../../format/index.js";
 import type { ChunkSource, PackedChunk, UploadedPack } from "../transfer.js";
 import type { WorkerContext } from "./context.js";
 import { LocalFiles } from "./local-files.js";
 import { Pacer } from "./pacer.js";
+import { namePack, PackBuilder, packBytesMax, type ReadChunk } from "./pack-builder.js";
 
-interface BuiltPack {
-  /** Empty when there were only holes. */
-  readonly bytes: Buffer;
-  readonly chunks: readonly PackedChunk[];
-}
+/** Asks the main thread which of these chunks the volume has. */
+export type AskKnown = (hashes: readonly ChunkHash[]) => Promise<readonly boolean[]>;
 
-/** Packs chunks of local files, checks the pack as a reader would, and puts it under the hash of its bytes. */
+/** Reads and hashes chunks of local files, packs those the volume lacks, and puts the pack under the hash of its bytes. */
 export async function uploadPack(
   context: WorkerContext,
   sources: readonly ChunkSource[],
+  askKnown: AskKnown,
   signal: AbortSignal,
 ): Promise<UploadedPack> {
-  const { bytes, chunks } = await buildPack(sources, signal);
-  if (bytes.length === 0) return { pack: undefined, chunks };
-  const id = packIdOf(bytes);
-  // No condition: an object of this name has these bytes.
-  await context.storing(signal, (store, options) => store.put(packObjectKey(id), bytes, options));
-  return { pack: { id, sizeBytes: bytes.length }, chunks };
-}
-
-async function buildPack(sources: readonly ChunkSource[], signal: AbortSignal): Promise<BuiltPack> {
-  const layout = new PackLayout();
-  const pieces: Uint8Array[] = [];
-  const chunks: PackedChunk[] = [];
-  const files = new LocalFiles("read");
-  const pacer = new Pacer();
-  const buffer = Buffer.allocUnsafeSlow(CHUNK_SIZE_BYTES);
-  try {
-    for (const source of sources) {
-      const rawLength = files.read(source.path, buffer.subarray(0, source.length), source.offset);
-      const encoded = encodeChunk(buffer.subarray(0, rawLength));
-      if (encoded === undefined) {
-        chunks.push({ hash: hexHashOf(buffer.subarray(0, rawLength)) as ChunkHash, stored: null, rawLength });
-      } else {
-        let place = layout.find(encoded.hash);
-        if (place === undefined) {
-          place = layout.add(encoded);
-          // A copy: what is not compressed is borrowed from the buffer, which the next chunk overwrites.
-          pieces.push(Uint8Array.prototype.slice.call(encoded.stored));
-        }
-        const { offset, storedLength, codec } = place;
-        chunks.push({ hash: encoded.hash, stored: { offset, storedLength, codec }, rawLength });
-      }
+  return await context.lend(packBytesMax(sources), async (buffer) => {
+    const builder = new PackBuilder(buffer);
+    const pacer = new Pacer();
+    const read = await readAll(builder, sources, pacer, signal);
+    const hashes = builder.hashes;
+    const known = hashes.length === 0 ? [] : await askKnown(hashes);
+    for (const [i, hash] of hashes.entries()) {
+      if (known[i]) continue;
+      builder.pack(hash);
       await pacer.turn();
       signal.throwIfAborted();
     }
+    const bytes = builder.finish();
+    const chunks = read.map((chunk) => packedChunk(builder, chunk));
+    if (bytes === undefined) return { pack: undefined, chunks };
+    const id = await namePack(bytes, pacer);
+    // No condition: an object of this name has these bytes.
+    await context.storing(signal, (store, options) => store.put(packObjectKey(id), bytes, options));
+    return { pack: { id, sizeBytes: bytes.length }, chunks };
+  });
+}
+
+async function readAll(
+  builder: PackBuilder,
+  sources: readonly ChunkSource[],
+  pacer: Pacer,
+  signal: AbortSignal,
+): Promise<ReadChunk[]> {
+  const files = new LocalFiles("read");
+  const read: ReadChunk[] = [];
+  try {
+    for (const source of sources) {
+      read.push(builder.read(files, source));
+      await pacer.turn();
+      signal.throwIfAborted();
+    }
+    return read;
   } finally {
     files.closeAll();
   }
-  if (pieces.length === 0) return { bytes: Buffer.alloc(0), chunks };
-  const bytes = Buffer.concat([...pieces, layout.footer()], layout.sizeBytes);
-  await verify(bytes, layout, pacer);
-  return { bytes, chunks };
 }
 
-/** Decodes the finished pack and compares: a bug or a flipped bit must not become the only copy of somebody's data. */
-async function verify(bytes: Buffer, layout: PackLayout, pacer: Pacer): Promise<void> {
-  try {
-    const entries = decodePackFooter(bytes, bytes.length);
-    const same = JSON.stringify(entries) === JSON.stringify(layout.entries);
-    if (!same) throw new FormatError("malformed", "the footer lists other chunks than were packed");
-    for (const entry of entries) {
-      decodeChunk(bytes.subarray(entry.offset, entry.offset + entry.storedLength), entry);
-      await pacer.turn();
-    }
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    const message = `a pack was not sent because it does not decode to what was packed: ${error.message}`;
-    throw new TransferError("verification", message, { retryable: true, cause: error });
-  }
+function packedChunk(builder: PackBuilder, { hash, rawLength }: ReadChunk): PackedChunk {
+  const entry = hash === null ? undefined : builder.find(hash);
+  if (entry === undefined) return { hash, rawLength, stored: null };
+  const { offset, storedLength, codec } = entry;
+  return { hash, rawLength, stored: { offset, storedLength, codec } };
 }

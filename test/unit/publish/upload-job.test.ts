@@ -16,14 +16,13 @@ describe.skipIf(addonProblem !== "none")("uploadFiles (needs the native addon)",
   });
   afterEach(() => under.cleanUp());
 
-  /** Uploads these files; `between` happens after they were hashed and before they are packed. */
-  async function upload(inodes: readonly Ino[], between: () => Promise<void>) {
+  /** Uploads these files; `before` happens when it is settled what is read of them, and nothing is read yet. */
+  async function upload(inodes: readonly Ino[], before: () => Promise<void>) {
     const { transfer, metadata, cache } = under;
     const delayed: Transfer = {
       counters: transfer.counters,
-      hashFiles: (files, priority) => transfer.hashFiles(files, priority),
       uploadPack: async (...call) => {
-        await between();
+        await before();
         return transfer.uploadPack(...call);
       },
       fetchChunks: (...call) => transfer.fetchChunks(...call),
@@ -56,12 +55,25 @@ describe.skipIf(addonProblem !== "none")("uploadFiles (needs the native addon)",
       await content.file.write(Buffer.from("something else"), 0);
       under.cache.close(content, WRITE);
     });
-    expect([...recorded]).toEqual([changed]);
-    expect([...failed.keys()]).toEqual([still]);
-    await under.upload(still, changed);
+    expect([...recorded]).toEqual([changed, still]);
+    expect([...failed.keys()]).toEqual([]);
+    await under.upload(changed);
     await under.cache.evictAll();
     expect(await under.read(still)).toEqual(bytes);
     expect((await under.read(changed)).subarray(0, 14).toString()).toBe("something else");
+  });
+
+  it("uploads what the volume has no second time, and records it", async () => {
+    const bytes = randomBytes(5000);
+    const first = await under.write(bytes);
+    await upload([first], async () => {});
+    const puts = under.transfer.counters.puts;
+    const second = await under.write(bytes);
+    const { recorded } = await upload([second], async () => {});
+    expect([...recorded]).toEqual([second]);
+    expect(under.transfer.counters.puts).toBe(puts);
+    await under.cache.evictAll();
+    expect(await under.read(second)).toEqual(bytes);
   });
 
   it("fails a file that is truncated meanwhile, and no other", async () => {

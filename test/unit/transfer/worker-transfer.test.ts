@@ -25,20 +25,23 @@ function fileWith(name: string, bytes: Uint8Array): string {
   return path;
 }
 
+/** The volume knows no chunk. */
+const nothing = (): boolean => false;
+
 /** Uploads a whole file as one pack. */
 async function upload(path: string): Promise<UploadedPack & { readonly pack: NonNullable<UploadedPack["pack"]> }> {
   const { length } = readFileSync(path);
   const sources = Array.from({ length: Math.ceil(length / CHUNK) }, (_, i) => {
     return { path, offset: i * CHUNK, length: Math.min(CHUNK, length - i * CHUNK) };
   });
-  const uploaded = await under.transfer.uploadPack(sources, "normal");
+  const uploaded = await under.transfer.uploadPack(sources, nothing, "normal");
   if (uploaded.pack === undefined) throw new Error("nothing was uploaded");
   return { ...uploaded, pack: uploaded.pack };
 }
 
 function targetsOf(uploaded: UploadedPack, path: string): ChunkTarget[] {
   return uploaded.chunks.flatMap(({ hash, stored, rawLength }, i) =>
-    stored === null ? [] : [{ hash, rawLength, path, fileOffset: i * CHUNK, ...stored }],
+    hash === null || stored === null ? [] : [{ hash, rawLength, path, fileOffset: i * CHUNK, ...stored }],
   );
 }
 
@@ -47,24 +50,6 @@ async function overwrite(key: string, change: (bytes: Buffer) => Uint8Array): Pr
   await under.store.delete(key);
   await under.store.put(key, change(Buffer.from(body)));
 }
-
-test("hashes chunks of files, holes as null, a shrunk file to its end", async () => {
-  const bytes = Buffer.concat([randomBytes(CHUNK), Buffer.alloc(CHUNK), randomBytes(1000)]);
-  const path = fileWith("a", bytes);
-  const [all, some, longer] = await under.transfer.hashFiles(
-    [
-      { path, sizeBytes: bytes.length, chunks: "all" },
-      { path, sizeBytes: bytes.length, chunks: [2, 0] },
-      { path, sizeBytes: bytes.length + 5000, chunks: [2] },
-    ],
-    "normal",
-  );
-  const first = hexHashOf(bytes.subarray(0, CHUNK));
-  const last = hexHashOf(bytes.subarray(2 * CHUNK));
-  expect(all).toEqual({ sizeBytes: bytes.length, hashes: [first, null, last] });
-  expect(some?.hashes).toEqual([last, first]);
-  expect(longer).toEqual({ sizeBytes: bytes.length, hashes: [last] });
-});
 
 test("what is uploaded is a valid pack, stores equal chunks once and holes not at all, and comes back", async () => {
   const noise = randomBytes(CHUNK);
@@ -85,24 +70,82 @@ test("what is uploaded is a valid pack, stores equal chunks once and holes not a
   expect(under.transfer.counters).toMatchObject({ puts: 1, putBytes: body.length, gets: 1, errors: 0 });
 });
 
-test("only holes make no object", async () => {
-  const path = fileWith("zeros", Buffer.alloc(2 * CHUNK));
-  const uploaded = await under.transfer.uploadPack([{ path, offset: 0, length: CHUNK }], "normal");
+test("what the volume has is not packed again, and what remains moves together and comes back", async () => {
+  const chunks = [
+    randomBytes(CHUNK),
+    Buffer.alloc(CHUNK, "abc"),
+    randomBytes(CHUNK),
+    randomBytes(CHUNK),
+    randomBytes(9),
+  ];
+  const path = fileWith("a", Buffer.concat(chunks));
+  const sources = chunks.map(({ length }, i) => ({ path, offset: i * CHUNK, length }));
+  const [first = "", , third = ""] = chunks.map(hexHashOf);
+  const asked: string[] = [];
+  const isKnown = (hash: string): boolean => {
+    asked.push(hash);
+    return hash === first || hash === third;
+  };
+  const uploaded = await under.transfer.uploadPack([...sources, ...sources], isKnown, "normal");
+  expect(asked).toEqual(chunks.map(hexHashOf));
+  expect(uploaded.chunks.map(({ hash }) => hash)).toEqual([...asked, ...asked]);
+  expect(uploaded.chunks.map(({ stored }) => stored === null)).toEqual([1, 0, 1, 0, 0, 1, 0, 1, 0, 0].map(Boolean));
+  const id = uploaded.pack?.id ?? ("" as PackId);
+  const { body } = await under.store.get(packObjectKey(id));
+  await loadCompressor();
+  expect(verifyPack(body, id)).toHaveLength(3);
+  const copy = join(under.directory, "copy");
+  await under.transfer.fetchChunks(id, targetsOf(uploaded, copy).slice(0, 3), "urgent");
+  const copied = readFileSync(copy);
+  for (const i of [1, 3, 4]) expect(copied.subarray(i * CHUNK).indexOf(chunks[i] ?? "")).toBe(0);
+});
+
+test("only holes, and what the volume has, make no object", async () => {
+  const path = fileWith("zeros", Buffer.concat([Buffer.alloc(CHUNK), Buffer.alloc(100, "x")]));
+  const sources = [0, CHUNK].map((offset) => ({ path, offset, length: offset === 0 ? CHUNK : 100 }));
+  const uploaded = await under.transfer.uploadPack(sources, () => true, "normal");
   expect(uploaded.pack).toBeUndefined();
-  expect(uploaded.chunks).toMatchObject([{ stored: null, rawLength: CHUNK }]);
+  expect(uploaded.chunks).toEqual([
+    { hash: null, stored: null, rawLength: CHUNK },
+    { hash: hexHashOf(Buffer.alloc(100, "x")), stored: null, rawLength: 100 },
+  ]);
+  expect(under.transfer.counters.puts).toBe(0);
+});
+
+test("who cannot say what is known gets the reason back, and nothing is uploaded", async () => {
+  const path = fileWith("a", randomBytes(100));
+  const isKnown = (): boolean => {
+    throw new Error("the metadata is closed");
+  };
+  const uploading = under.transfer.uploadPack([{ path, offset: 0, length: 100 }], isKnown, "normal");
+  await expect(uploading).rejects.toThrow("the metadata is closed");
   expect(under.transfer.counters.puts).toBe(0);
 });
 
 test("a file that shrank is packed as far as it goes", async () => {
   const path = fileWith("a", randomBytes(5000));
   truncateSync(path, 3000);
-  const uploaded = await under.transfer.uploadPack([{ path, offset: 0, length: 5000 }], "normal");
+  const uploaded = await under.transfer.uploadPack([{ path, offset: 0, length: 5000 }], nothing, "normal");
   expect(uploaded.chunks[0]?.rawLength).toBe(3000);
+});
+
+test("packs and fetches that follow each other through the same memory do not mix", async () => {
+  const contents = Array.from({ length: 24 }, (_, i) => randomBytes(CHUNK + 1000 * i));
+  const uploads = await Promise.all(contents.map((bytes, i) => upload(fileWith(`f${i}`, bytes))));
+  const copies = contents.map((_, i) => join(under.directory, `copy${i}`));
+  await Promise.all(
+    uploads.map(({ pack, chunks }, i) =>
+      under.transfer.fetchChunks(pack.id, targetsOf({ pack, chunks }, copies[i] ?? ""), "normal"),
+    ),
+  );
+  contents.forEach((bytes, i) => {
+    expect(readFileSync(copies[i] ?? "").equals(bytes)).toBe(true);
+  });
 });
 
 test("a source that is gone is a local error worth another try", async () => {
   const gone = { path: join(under.directory, "gone"), offset: 0, length: 10 };
-  await expect(under.transfer.uploadPack([gone], "normal")).rejects.toMatchObject({
+  await expect(under.transfer.uploadPack([gone], nothing, "normal")).rejects.toMatchObject({
     kind: "local-file",
     retryable: true,
   });
@@ -201,7 +244,7 @@ test("while nothing answers, a fetch gives up in time and an upload goes on unti
 
   const abort = new AbortController();
   const path = fileWith("a", randomBytes(1000));
-  const uploading = under.transfer.uploadPack([{ path, offset: 0, length: 1000 }], "normal", abort.signal);
+  const uploading = under.transfer.uploadPack([{ path, offset: 0, length: 1000 }], nothing, "normal", abort.signal);
   const before = under.transfer.counters.retries;
   await vi.waitFor(() => expect(under.transfer.counters.retries).toBeGreaterThan(before + 2), { timeout: 10_000 });
   expect(under.transfer.counters.lastError).toBeDefined();
@@ -221,22 +264,24 @@ test("an abort ends what waits and what runs", async () => {
   const path = fileWith("a", randomBytes(40 * CHUNK));
   const sources = Array.from({ length: 40 }, (_, i) => ({ path, offset: i * CHUNK, length: CHUNK }));
   const abort = new AbortController();
-  const uploads = Array.from({ length: 12 }, () => under.transfer.uploadPack(sources, "background", abort.signal));
+  const uploads = Array.from({ length: 12 }, () =>
+    under.transfer.uploadPack(sources, nothing, "background", abort.signal),
+  );
   setTimeout(() => abort.abort(new Error("enough")), 20);
   const outcomes = await Promise.allSettled(uploads);
   expect(outcomes.filter(({ status }) => status === "rejected").length).toBeGreaterThan(0);
-  const [hashed] = await under.transfer.hashFiles([{ path, sizeBytes: CHUNK, chunks: "all" }], "urgent");
-  expect(hashed?.hashes).toHaveLength(1);
+  const after = await under.transfer.uploadPack(sources.slice(0, 1), nothing, "urgent");
+  expect(after.chunks).toHaveLength(1);
 });
 
 test("nothing is taken after close, and close waits for what is under way", async () => {
   const path = fileWith("a", randomBytes(8 * CHUNK));
   const sources = Array.from({ length: 8 }, (_, i) => ({ path, offset: i * CHUNK, length: CHUNK }));
-  const uploading = under.transfer.uploadPack(sources, "normal");
+  const uploading = under.transfer.uploadPack(sources, nothing, "normal");
   await new Promise((resolve) => setTimeout(resolve, 5));
   await under.transfer.close();
   expect((await uploading).pack).toBeDefined();
-  await expect(under.transfer.uploadPack(sources, "normal")).rejects.toMatchObject({ kind: "worker" });
+  await expect(under.transfer.uploadPack(sources, nothing, "normal")).rejects.toMatchObject({ kind: "worker" });
 });
 
 test("private files are made for what is fetched", async () => {
