@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Clock, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
 import type { Priority } from "../transfer/index.js";
 import { DirtyFiles } from "./dirty-files.js";
@@ -18,6 +19,8 @@ const PRIORITIES: Record<Lane, Priority> = {
 };
 type Lane = keyof typeof LANES;
 const FILES_PER_GROUP = 1024;
+/** Files of a group looked at in one turn of the event loop: some milliseconds. */
+const BEGUN_PER_TURN = 128;
 /** A file up to this size shares a pack with others. */
 const SHARED_FILE_BYTES_MAX = 4 << 20;
 
@@ -194,7 +197,7 @@ export class UploadScheduler {
   async #run(inodes: readonly Ino[], lane: Lane): Promise<void> {
     const { cache } = this.#tools;
     const beganAt = this.#events.currentSeq();
-    const { files, unreadable } = this.#beginAll(inodes);
+    const { files, unreadable } = await this.#beginAll(inodes);
     try {
       const { recorded, failed } = await uploadFiles(this.#tools, files, PRIORITIES[lane], this.#abort.signal);
       for (const { ino, source } of files) if (!recorded.has(ino)) cache.failUpload(ino, source);
@@ -212,10 +215,13 @@ export class UploadScheduler {
   }
 
   /** Fixes what is read of each file. One that cannot be read now is no reason to leave the others. */
-  #beginAll(inodes: readonly Ino[]): { readonly files: UploadFile[]; readonly unreadable: Map<Ino, unknown> } {
+  async #beginAll(
+    inodes: readonly Ino[],
+  ): Promise<{ readonly files: UploadFile[]; readonly unreadable: Map<Ino, unknown> }> {
     const files: UploadFile[] = [];
     const unreadable = new Map<Ino, unknown>();
-    for (const ino of inodes) {
+    for (const [index, ino] of inodes.entries()) {
+      if (index % BEGUN_PER_TURN === BEGUN_PER_TURN - 1) await nextTurn();
       try {
         const source = this.#tools.cache.beginUpload(ino);
         if (source !== undefined) files.push({ ino, source });

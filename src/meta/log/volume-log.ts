@@ -21,7 +21,7 @@ export interface VolumeLogOptions {
 }
 
 /** Encoded here up to this size (about 5 ms); by a worker beyond. */
-const INLINE_BYTES_MAX = 256 << 10;
+const INLINE_BYTES_MAX = 32 << 10;
 /** Operations read or deleted in one turn of the event loop: some milliseconds. */
 const SLICE_OPERATIONS = 1000;
 const RELEASE_TIMEOUT_MS = 5_000;
