@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { ABORT, type RootDatabase } from "lmdb";
 import { type Clock, InvariantError, type Timer } from "../../base/index.js";
 import type { StoreTransaction } from "../store.js";
-import type { FileReserve } from "./file-reserve.js";
 import { type BatchId, RedoLog, type RedoRecord } from "./redo-log.js";
 
 /** LMDB's flag for a transaction that can be rolled back. */
@@ -92,17 +91,23 @@ export class GroupCommit {
   #open(): void {
     const { database, transaction } = this.#tools;
     // lmdb keeps a transaction open until what its callback returns is settled; settling it here commits at once.
-    const open = { then: (commit: (result: unknown) => void) => void (this.#commit = commit) };
-    database.transactionSync(() => open as unknown as Promise<void>, ABORTABLE);
+    const staysOpen: unknown = {
+      // biome-ignore lint/suspicious/noThenProperty: it is a promise to lmdb, which tells us how to settle it
+      then: (commit: (result: unknown) => void) => {
+        this.#commit = commit;
+      },
+    };
+    database.transactionSync((): unknown => staysOpen, ABORTABLE);
     transaction.put(BATCH_KEY, encodeBatchId(this.#id));
   }
 
   #log(): void {
     this.#records += this.#redo.frameRecords;
-    // Too large for the log: committed by itself, which is as good.
-    if (this.#redo.frameOverflowed) return this.commit();
-    this.#redo.writeFrame(this.#id);
-    if (this.#records >= BATCH_RECORDS_MAX || this.#redo.sizeBytes >= BATCH_BYTES_MAX) this.commit();
+    // What is too large for the log is committed at once, which is as good.
+    const { frameOverflowed } = this.#redo;
+    if (!frameOverflowed) this.#redo.writeFrame(this.#id);
+    const isFull = this.#records >= BATCH_RECORDS_MAX || this.#redo.sizeBytes >= BATCH_BYTES_MAX;
+    if (frameOverflowed || isFull) this.commit();
   }
 
   /** LMDB cannot undo a part of its transaction: it is begun again, and what came before redone. */

@@ -48,13 +48,10 @@ export async function* readLog(
   }
 }
 
-/** One segment with all its parts; undefined when there is none: part 0 is put last. */
-export async function readSegment(store: ObjectStore, epoch: Epoch, seq: SegmentSeq): Promise<ReadSegment | undefined> {
-  const body = await getObject(store, segmentObjectKey(epoch, seq));
-  return body && decodeSegment(store, epoch, seq, body);
-}
-
-/** @param body part 0, which says how many others there are */
+/**
+ * One segment with all its parts.
+ * @param body of part 0, which is put last and says how many others there are
+ */
 async function decodeSegment(
   store: ObjectStore,
   epoch: Epoch,
