@@ -6,9 +6,10 @@ import { OURS } from "../support/row.mjs";
 export function heading(results) {
   const { machine } = results[0];
   const runs = results.map(
-    ({ kind, startedAt, durationSeconds, commit, quick }) =>
+    ({ kind, startedAt, durationSeconds, commit, quick, again = [] }) =>
       `${kind === "rows" ? "`bench/run.mjs`" : "`bench/curves.mjs`"} on ${startedAt.slice(0, 10)}` +
-      ` (commit ${commit || "unknown"}, ${Math.ceil(durationSeconds / 60)} min${quick ? ", **quick: sizes and rounds too small to say much**" : ""})`,
+      ` (commit ${commit || "unknown"}, ${Math.ceil(durationSeconds / 60)} min${quick ? ", **quick: sizes and rounds too small to say much**" : ""})` +
+      again.map((run) => `, then ${run.families.join(", ")} again (commit ${run.commit || "unknown"})`).join(""),
   );
   return `# Benchmarks
 

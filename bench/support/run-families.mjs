@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { PROJECT, run } from "./commands.mjs";
@@ -7,10 +7,11 @@ import { describeMachine, obstacle } from "./machine.mjs";
 import { printRows } from "./table.mjs";
 import { disposeAll } from "./workspace.mjs";
 
-const USAGE = `[--quick] [--only=ID,…] [--rounds=N] [--name=NAME] [--list]
+const USAGE = `[--quick] [--only=ID,…] [--again] [--rounds=N] [--name=NAME] [--list]
 
   --quick     small sizes, few rounds: whether everything works, not how fast it is
   --only      these families (see --list)
+  --again     with --only: puts them in the place of those in the result of that name, and leaves the others
   --rounds    as many rounds of everything
   --name      of the file in bench/results (default: full, quick, or some with --only)`;
 
@@ -39,9 +40,25 @@ export async function runSuite({ kind, families }) {
   results.durationSeconds = Math.round((Date.now() - startedAt.getTime()) / 1000);
   const path = join(PROJECT, "bench/results", `${kind === "rows" ? "" : `${kind}-`}${options.name}.json`);
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `${JSON.stringify(results, null, 1)}\n`);
+  const written = options.again ? await inPlaceOf(path, results, families, options.chosen) : results;
+  await writeFile(path, `${JSON.stringify(written, null, 1)}\n`);
   console.log(`\n${path}`);
   if (results.failures.length > 0) process.exitCode = 1;
+}
+
+/** The result at `path` with these families measured again; says when, and at which commit, each time was. */
+async function inPlaceOf(path, results, families, chosen) {
+  const before = JSON.parse(await readFile(path, "utf8"));
+  const isMeasuredAgain = (row) => chosen.some(({ id }) => id === (row.family ?? row.id));
+  const rows = [...before.rows.filter((row) => !isMeasuredAgain(row)), ...results.rows];
+  const placeOf = (row) => families.findIndex(({ id }) => id === (row.family ?? row.id));
+  const { startedAt, commit, durationSeconds } = results;
+  return {
+    ...before,
+    rows: rows.toSorted((a, b) => placeOf(a) - placeOf(b)),
+    failures: [...before.failures.filter((failure) => !isMeasuredAgain(failure)), ...results.failures],
+    again: [...(before.again ?? []), { families: chosen.map(({ id }) => id), startedAt, commit, durationSeconds }],
+  };
 }
 
 /** @returns undefined when all that was asked for was text */
@@ -57,10 +74,12 @@ function readOptions(families) {
   if (unknown !== undefined) fail(`there is nothing called ${unknown}; --list shows what there is`);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) fail("--rounds takes a number from 1");
+  if (values.again && only === undefined) fail("--again takes --only=ID,…: what to measure again");
   return {
     quick: values.quick,
+    again: values.again,
     rounds,
-    name: values.name ?? (only !== undefined ? "some" : values.quick ? "quick" : "full"),
+    name: values.name ?? (only !== undefined && !values.again ? "some" : values.quick ? "quick" : "full"),
     chosen: families.filter(({ id }) => only === undefined || only.includes(id)),
   };
 }
@@ -69,6 +88,7 @@ function parse() {
   const options = {
     quick: { type: "boolean", default: false },
     only: { type: "string" },
+    again: { type: "boolean", default: false },
     rounds: { type: "string" },
     name: { type: "string" },
     list: { type: "boolean" },
