@@ -21,6 +21,7 @@ export interface JournalOptions {
 const WRITE_DELAY_MS = 500;
 const ROTATE_BYTES_MIN = 8 << 20;
 const ROTATE_GROWTH = 2;
+/** Records in one frame, at most. */
 const SLICE_RECORDS = 500;
 
 /**
@@ -86,11 +87,17 @@ export class Journal implements OperationJournal {
     const records = this.#waiting;
     if (records.length === 0) return;
     this.#waiting = [];
+    let written = 0;
     try {
-      await this.#append(records);
+      // Frame by frame: to encode all that half a busy second leaves would hold up the event loop.
+      for (; written < records.length; written += SLICE_RECORDS) {
+        await this.#append(records.slice(written, written + SLICE_RECORDS));
+      }
+      // When this fails, nobody knows what of it is on disk.
+      written = 0;
       await this.#file.datasync();
     } catch (error) {
-      this.#waiting = [...records, ...this.#waiting];
+      this.#waiting = [...records.slice(written), ...this.#waiting];
       throw writeError(this.#options.path, error);
     }
     // What was to be written is on disk; a failed rotation is nothing the caller waits for.
