@@ -166,8 +166,10 @@ void Session::Forward(const char* request, size_t bytes) {
 }
 
 void Session::OnDeviceError(int error) {
-  // ENODEV: unmounted, or the connection was aborted; the kernel does not tell which.
-  End(error == ENODEV ? "" : std::string("reading /dev/fuse failed: ") + strerror(error));
+  // ENODEV: unmounted, or the connection was aborted; the kernel does not tell which. ECONNABORTED: the same, come
+  // while the read had already picked a request (fuse_dev_do_read).
+  const bool is_end = error == ENODEV || error == ECONNABORTED;
+  End(is_end ? "" : std::string("reading /dev/fuse failed: ") + strerror(error));
 }
 
 // --- Answers
