@@ -8,6 +8,7 @@
       "target_name": "podfs",
       "sources": [
         "native/fuse/block_map.cc",
+        "native/fuse/cached_open.cc",
         "native/fuse/capability_answers.cc",
         "native/fuse/content_file.cc",
         "native/fuse/content_file_changes.cc",

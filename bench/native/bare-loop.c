@@ -2,9 +2,10 @@
  * The yardstick: the least a daemon can do. One thread reads /dev/fuse (spinning for a while after each request, as
  * podfs does), answers names and attributes from constants, READ and WRITE by pread and pwrite of one file.
  *
- *   bare-loop MOUNTPOINT FILE SPIN_MICROS    mounts, serves until it is unmounted
+ *   bare-loop MOUNTPOINT FILE SPIN_MICROS [WORK_NANOS]    mounts, serves until it is unmounted
  *
- * The mount has "file", over FILE; names and attributes are not cached.
+ * The mount has "file", over FILE; names and attributes are not cached. With WORK_NANOS it computes for so long before
+ * each answer: what a daemon that does anything at all can reach.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,10 +27,19 @@ enum { MAX_WRITE = 1 << 20, BUFFER = MAX_WRITE + 4096, FILE_INO = 2 };
 static int device, file;
 static char in_buffer[BUFFER], data[MAX_WRITE];
 
-static uint64_t now_micros(void) {
+static uint64_t now_nanos(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now_micros(void) { return now_nanos() / 1000; }
+
+static void work_for(uint64_t nanos) {
+  if (nanos == 0) return;
+  const uint64_t end = now_nanos() + nanos;
+  while (now_nanos() < end) {
+  }
 }
 
 static void reply(uint64_t unique, int error, const void *body, size_t bytes) {
@@ -106,8 +116,9 @@ static void serve(const struct fuse_in_header *header, const char *body) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4) return fprintf(stderr, "usage: bare-loop MOUNTPOINT FILE SPIN_MICROS\n"), 2;
+  if (argc != 4 && argc != 5) return fprintf(stderr, "usage: bare-loop MOUNTPOINT FILE SPIN_MICROS [WORK_NANOS]\n"), 2;
   uint64_t spin = strtoull(argv[3], NULL, 10), last = 0;
+  uint64_t work = argc == 5 ? strtoull(argv[4], NULL, 10) : 0;
   file = open(argv[2], O_RDWR);
   device = open("/dev/fuse", O_RDWR | O_NONBLOCK);
   char options[128];
@@ -117,6 +128,7 @@ int main(int argc, char **argv) {
   for (;;) {
     ssize_t n = read(device, in_buffer, sizeof(in_buffer));
     if (n > 0) {
+      work_for(work);
       serve((const void *)in_buffer, in_buffer + sizeof(struct fuse_in_header));
       last = now_micros();
     } else if (errno == ENODEV) {

@@ -10,6 +10,7 @@ import { mountPeer } from "../support/peers.mjs";
 import { OURS, Row, skippedRow } from "../support/row.mjs";
 import { BenchStore } from "../support/s3.mjs";
 import { Workspace } from "../support/workspace.mjs";
+import { FLOOR, mountFloor } from "../support/yardsticks.mjs";
 
 /** Also of the other rows about small files. */
 export const SMALL_FILES = 2000;
@@ -36,12 +37,15 @@ async function* measure(context) {
     const mount = await workspace.mount(store.volumeUrl("tar"), "workspace", "--create");
     const loop = await EventLoopRow.start(workspace, family);
     const rclone = await mountPeer(workspace, RCLONE, store);
+    const floor = await mountFloor(workspace);
     const places = {
       [native]: { directory: await workspace.path("native"), flush: async () => {} },
       [OURS]: mount,
       ...(rclone.skipped === undefined ? { [RCLONE]: rclone } : {}),
+      ...(floor.skipped === undefined ? { [FLOOR]: floor } : {}),
     };
     const rows = describe(native);
+    if (floor.skipped !== undefined) rows.native.skip(FLOOR, floor.skipped);
     for (let round = 0; round < context.rounds(5); round++) {
       context.progress(`tar x, round ${round + 1}`);
       const archive = join(workspace.directory, `${round}.tar`);

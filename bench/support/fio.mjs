@@ -5,7 +5,9 @@ import { run } from "./commands.mjs";
  * @property {"read" | "write" | "randread" | "randwrite"} rw
  * @property {string} blockSize        "1M"
  * @property {number} [seconds]        ends it early
- * @property {"psync" | "mmap"} [engine]
+ * @property {"psync" | "mmap" | "io_uring"} [engine]
+ * @property {number} [inFlight]       requests at once (io_uring)
+ * @property {boolean} [isSynced]      room is made first, and fsync counts
  * @property {boolean} [direct]        O_DIRECT: every block is a request
  * @property {boolean} [dropPages]     the file's pages are dropped before it begins
  * @property {"bytesPerSecond" | "operationsPerSecond"} figure
@@ -19,7 +21,7 @@ import { run } from "./commands.mjs";
  * @returns the job's figure. Options: https://fio.readthedocs.io/en/latest/fio_doc.html
  */
 export async function fio(file, { rw, blockSize, sizeMiB, seconds, figure, ...rest }) {
-  const { engine = "psync", direct = false, dropPages = false } = rest;
+  const { engine = "psync", inFlight = 1, isSynced = false, direct = false, dropPages = false } = rest;
   const output = await run("fio", [
     "--name=job",
     `--filename=${file}`,
@@ -29,7 +31,8 @@ export async function fio(file, { rw, blockSize, sizeMiB, seconds, figure, ...re
     `--ioengine=${engine}`,
     `--direct=${direct ? 1 : 0}`,
     `--invalidate=${dropPages ? 1 : 0}`,
-    "--fallocate=none",
+    `--iodepth=${inFlight}`,
+    ...(isSynced ? ["--fallocate=posix", "--end_fsync=1"] : ["--fallocate=none"]),
     // Else fio deletes and sizes files before it writes them; the bare loop's one file cannot be deleted.
     ...(rw.includes("write") ? ["--create_on_open=1"] : []),
     // The same blocks in the same order for everybody.

@@ -1,7 +1,11 @@
-/** The two small servers podfs is held against: a bare C loop, and its own engine with next to no JavaScript above it. */
+/**
+ * What podfs is held against besides peers: a bare C loop, its own engine with next to no JavaScript above it, and
+ * libfuse's own passthrough filesystem.
+ */
 import { spawn } from "node:child_process";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { findProgram, programAvailable, startMount, stopMount } from "../peers/support.mjs";
 import { PROJECT, run, waitUntil } from "./commands.mjs";
 
 /** How long podfs looks for the next request before it sleeps; src/fuse/native/session.ts. */
@@ -19,22 +23,51 @@ export async function compile(workspace, name) {
  * Mounts a directory with one `file`, served over a file of the scratch filesystem by pread and pwrite.
  *
  * @param {"bare-loop" | "minimal-session"} kind
+ * @param {{ name?: string, workNanos?: number }} [options] `workNanos`: the bare loop computes for so long per request
  * @returns where it is mounted, the file in it and the one below, and the process
  */
-export async function mountYardstick(workspace, kind) {
-  const directory = join(workspace.directory, `on-${kind}`);
-  const backing = join(workspace.directory, `below-${kind}`);
+export async function mountYardstick(workspace, kind, { name = kind, workNanos } = {}) {
+  const directory = join(workspace.directory, `on-${name}`);
+  const backing = join(workspace.directory, `below-${name}`);
   await mkdir(directory);
   await writeFile(backing, "");
   const program =
     kind === "bare-loop" ? [await compile(workspace, kind)] : [process.execPath, join(NATIVE, `${kind}.mjs`)];
   const [command, ...args] = [...program, directory, backing, String(SPIN_MICROS)];
+  if (workNanos !== undefined) args.push(String(workNanos));
   // It ends when it is unmounted.
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "inherit"] });
   const unmount = () => run("umount", [directory]).catch(() => run("umount", ["-l", directory]));
   workspace.onDispose(child, unmount);
   await waitUntil(() => isServed(directory), `${kind} serves ${directory}`);
   return { directory, backing, file: join(directory, "file"), pid: child.pid };
+}
+
+/** The name of what {@link mountFloor} mounts. */
+export const FLOOR = "passthrough_hp";
+
+/**
+ * libfuse's `example/passthrough_hp.cc`, "high-performance" by its own description: a directory of the scratch
+ * filesystem, through FUSE, in C++ with one thread per request. It keeps no metadata, no cache and uploads nothing: what a tree
+ * costs there is what FUSE itself costs on this machine.
+ *
+ * @returns where it is mounted, or `skipped` with the reason
+ */
+export async function mountFloor(workspace) {
+  const available = programAvailable(FLOOR);
+  if (available !== true) return { skipped: `${available} (it is one of libfuse's examples)` };
+  const place = await workspace.path("on-floor");
+  const directory = join(place, "mnt");
+  await mkdir(directory);
+  const below = await workspace.path("below-floor");
+  const mount = await startMount({
+    program: findProgram(FLOOR),
+    args: ["--foreground", below, directory],
+    directory: place,
+    mountpoint: directory,
+  });
+  workspace.onDispose(mount, () => stopMount(mount));
+  return { directory, flush: async () => {} };
 }
 
 async function isServed(directory) {

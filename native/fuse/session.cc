@@ -95,6 +95,11 @@ bool Session::AdmitOne(const char* request, size_t bytes, bool forwarded) {
     device_.Reply(header.unique, 0, nullptr, 0);
     return false;
   }
+  if (header.opcode == kOpIoctl) {
+    // There are none (docs/SEMANTICS.md). Python asks each file it opens whether it is a terminal.
+    Reply(header.unique, forwarded, -ENOTTY, nullptr, 0);
+    return false;
+  }
   if (capabilities_.Answers(header, request + sizeof(header), bytes - sizeof(header))) {
     Reply(header.unique, forwarded, -ENODATA, nullptr, 0);
     return false;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "fuse/cached_open.h"
 #include "fuse/file_batches.h"
 #include "fuse/file_lock.h"
 #include "fuse/mount.h"
@@ -130,6 +131,10 @@ Napi::Value UnlinkFiles(const Napi::CallbackInfo& info) {
       SettleNothing);
 }
 
+Napi::Value OpenFromMemory(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OpenCached(info[0].As<Napi::String>()));
+}
+
 Napi::Value Lock(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), LockFile(info[0].As<Napi::String>()));
 }
@@ -146,6 +151,7 @@ void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("unmountFuse", Napi::Function::New<UnmountFuse>(env, "unmountFuse"));
   exports.Set("createFiles", Napi::Function::New<MakeFiles>(env, "createFiles"));
   exports.Set("removeFiles", Napi::Function::New<UnlinkFiles>(env, "removeFiles"));
+  exports.Set("openCached", Napi::Function::New<OpenFromMemory>(env, "openCached"));
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));
   exports.Set("probe", Napi::Function::New<Probe>(env, "probe"));

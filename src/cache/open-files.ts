@@ -9,7 +9,7 @@ const FILE_MODE = 0o600;
 
 const NO_EVENTS: ContentFileEvents = { onMiss() {}, onTrigger() {} };
 
-export type ContentFiles = Pick<Addon, "createContentFile" | "createFiles" | "removeFiles">;
+export type ContentFiles = Pick<Addon, "createContentFile" | "createFiles" | "openCached" | "removeFiles">;
 
 /** "existing", "new" (must not be there), or either. */
 export type Existence = "existing" | "new" | "any";

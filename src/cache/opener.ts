@@ -46,8 +46,25 @@ export class Opener {
       return this.#fresh(ino, content, local, intent);
     }
     if (!this.#core.isUsable(local, content) || wantsTracking(local, content, intent)) return undefined;
-    const open = retained.take(ino, local.contentId);
+    const open = retained.take(ino, local.contentId) ?? this.#reopen(local, content);
     return open && this.#admit(ino, open, local, intent);
+  }
+
+  /**
+   * A complete file that is not retained any more, opened without a disk: while more files than are retained are read in
+   * turn (an import of many modules, an epoch of small samples), none of them is, and all are in the kernel's memory.
+   */
+  #reopen(local: LocalFile, content: ContentRecord): OpenFile | undefined {
+    const { addon, directory } = this.#core.parts;
+    if (!local.complete) return undefined;
+    const { contentId } = local;
+    const fd = addon.openCached(directory.contentPath(contentId));
+    if (fd < 0) return undefined;
+    const open = { contentId, file: completeFile(addon, fd), pager: undefined };
+    if (local.dirty || statFile(open.file).sizeBytes === content.sizeBytes) return open;
+    // What is wrong with it is for later() to find out.
+    this.#core.parts.retained.close(open);
+    return undefined;
   }
 
   /** @throws CacheError. */

@@ -286,6 +286,11 @@ export interface Addon {
    * once for all. Resolves to a descriptor for each path, or a negative errno.
    */
   createFiles(paths: readonly string[]): Promise<number[]>;
+  /**
+   * Opens an existing file O_RDWR, if that takes no disk: a descriptor; -EAGAIN when it would, or another negative errno
+   * where the kernel cannot tell (before Linux 5.12). A memory operation.
+   */
+  openCached(path: string): number;
   /** Unlinks files, on a thread. What is not there counts as unlinked; what cannot be unlinked stays. */
   removeFiles(paths: readonly string[]): Promise<void>;
   /**

@@ -44,6 +44,16 @@ describe.skipIf(!hasFuse)("a FUSE session (skipped without /dev/fuse and root)",
     expect(counters[counters.indexOf(1) + 1]).toBeGreaterThanOrEqual(200);
   });
 
+  test("whether a file is a terminal is answered without JavaScript", async () => {
+    addFile("a", "served");
+    const python = "import os, sys; os.close(os.open(sys.argv[1], 0)); print(open(sys.argv[1], 'rb').isatty())";
+    expect((await run("python3", ["-c", python, fs.path("a")])).stdout).toBe("False\n");
+    const ioctl = 39;
+    const counters = fs.session.counters();
+    expect(counters[counters.indexOf(ioctl) + 1]).toBeGreaterThan(0);
+    expect(fs.opcodes).not.toContain(ioctl);
+  });
+
   test("an answer that waits for the event loop does not hold up others", async () => {
     addFile("a", "served");
     let release: () => void = () => {};

@@ -7,16 +7,20 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
+  readSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadAddon } from "../../src/native/index.js";
 
+const { EAGAIN, EISDIR, ENOENT, ENOSYS } = constants.errno;
 const run = promisify(execFile);
 const ADDON = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
 const hasFuse = existsSync("/dev/fuse") && process.getuid?.() === 0;
@@ -40,6 +44,22 @@ describe("system functions", () => {
     expect(again).toBeGreaterThan(0);
     closeSync(again);
     expect(addon.lockFile(join(directory, "no", "such"))).toBe(-2);
+  });
+
+  test("a file that the kernel knows is opened at once; one that it does not know is not waited for", () => {
+    const path = join(directory, "known");
+    writeFileSync(path, "bytes");
+    const fd = addon.openCached(path);
+    // Before Linux 5.12 the kernel cannot tell.
+    if (fd === -ENOSYS) return;
+    const bytes = Buffer.alloc(5);
+    readSync(fd, bytes);
+    writeSync(fd, "!", 5);
+    closeSync(fd);
+    expect(bytes.toString()).toBe("bytes");
+    expect(readFileSync(path, "utf8")).toBe("bytes!");
+    expect([-EAGAIN, -ENOENT]).toContain(addon.openCached(join(directory, "never", "there")));
+    expect(addon.openCached(directory)).toBe(-EISDIR);
   });
 
   test("reflink clones or says why not", () => {

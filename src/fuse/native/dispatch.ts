@@ -40,7 +40,7 @@ const refuse =
 /** ENOSYS: the kernel does not ask again, and does what it does without. */
 const notAsked = refuse(Errno.ENOSYS);
 
-/** Who answers which request. INTERRUPT is the session's own. */
+/** Who answers which request. INTERRUPT is the session's own, IOCTL the engine's. */
 const HANDLERS: Readonly<Partial<Record<keyof typeof Opcode, Handler>>> = {
   lookup,
   forget,
@@ -73,8 +73,6 @@ const HANDLERS: Readonly<Partial<Record<keyof typeof Opcode, Handler>>> = {
   // The kernel checks permissions itself (default_permissions) and keeps locks itself.
   access: notAsked,
   create,
-  // What programs expect of a file that is no device.
-  ioctl: refuse(Errno.ENOTTY),
   batchForget,
   fallocate,
   readdirplus,

@@ -43,6 +43,8 @@ export class MiniFilesystem {
   readonly ready: Promise<NegotiatedSession>;
   /** When set, LOOKUP of this name is answered later, by this function's promise. */
   slowName: { name: string; until: () => Promise<void> } | undefined;
+  /** Of the requests that came to JavaScript, in order. */
+  readonly opcodes: number[] = [];
   lookups = 0;
   finished = false;
 
@@ -174,6 +176,7 @@ export class MiniFilesystem {
 
   private onRequest(length: number): number {
     const opcode = this.in.getUint32(4, true);
+    this.opcodes.push(opcode);
     const unique = Number(this.in.getBigUint64(8, true));
     const ino = Number(this.in.getBigUint64(16, true));
     switch (opcode) {

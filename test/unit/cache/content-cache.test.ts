@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
+import { closeSync, readdirSync, statSync, truncateSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ContentId, Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES } from "../../../src/format/index.js";
+import { loadAddon } from "../../../src/native/index.js";
 import { CacheUnderTest, READ, settled, TRUNCATE, WRITE } from "./cache-under-test.js";
 
 const CHUNK = CHUNK_SIZE_BYTES;
@@ -54,6 +56,25 @@ test("a file that is opened again at once waits for nothing", async () => {
   const content = under.cache.open(ino, READ);
   expect(content).not.toBeInstanceOf(Promise);
   under.cache.close(await content, READ);
+});
+
+test("a file whose descriptor is not kept waits for nothing either, where the kernel knows it; a damaged one is fetched", async () => {
+  const bytes = randomBytes(10);
+  const [ino = 0 as Ino, damaged = 0 as Ino] = await under.publish(bytes, randomBytes(20));
+  under = await under.restart();
+  const path = (of: Ino) => under.directory.contentPath(localOf(of).contentId);
+  const fd = loadAddon().openCached(path(ino));
+  // Before Linux 5.12 the kernel cannot tell.
+  if (fd === -constants.errno.ENOSYS) return;
+  closeSync(fd);
+  const content = under.cache.open(ino, READ);
+  expect(content).not.toBeInstanceOf(Promise);
+  under.cache.close(await content, READ);
+  expect(await under.read(ino)).toEqual(bytes);
+
+  truncateSync(path(damaged), 5);
+  expect((await under.read(damaged)).length).toBe(20);
+  expect(under.problems.join()).toMatch(/5 bytes instead of 20/);
 });
 
 test("opening for writing without writing leaves the file clean, whatever the times of its content file were", async () => {

@@ -126,7 +126,6 @@ describe("request handlers", () => {
 
   it("refuse what is not theirs", () => {
     expect(ask(Opcode.access, ROOT_INO, struct([4, 7], [4, 0]))).toBe(-38);
-    expect(ask(Opcode.ioctl, ROOT_INO)).toBe(-25);
     expect(ask(Opcode.read, ROOT_INO)).toBe(-5);
     expect(ask(Opcode.getlk, ROOT_INO)).toBe(-38);
     expect(ask(63, ROOT_INO)).toBe(-38);
