@@ -9,6 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
+    expect: { poll: { timeout: 30_000 } },
     // What needs something absent says so in its name: see CONVENTIONS, "Tests".
     allowOnly: process.env.CI !== "true",
   },

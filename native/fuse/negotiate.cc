@@ -25,7 +25,8 @@ constexpr uint16_t kCongestionThreshold = 96;
 // - ASYNC_DIO: its direct reads wait where not even SIGKILL reaches them, and ours may wait for a backend.
 // - SPLICE_READ, SPLICE_WRITE, SPLICE_MOVE: data threads copy (data_threads.h says why).
 // - DONT_MASK: the kernel applies the caller's umask.
-// - READDIRPLUS_AUTO: what lists a directory first and looks at the files then (fts(3): find, du, ls -l, rsync; os.walk) would
+// - READDIRPLUS_AUTO: what lists a directory first and looks at the files then (fts(3): find, du, ls -l, rsync;
+// os.walk) would
 //   get attributes with the first request only, and cost a LOOKUP for every other file (docs/decisions/0003).
 constexpr uint64_t kWanted = kInitAsyncRead | kInitAtomicTruncate | kInitBigWrites | kInitReaddirplus |
                              kInitParallelDirops | kInitMaxPages | kInitCacheSymlinks;

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import type { ContentId, Ino } from "../../src/base/index.js";
-import { CacheUnderTest } from "../unit/cache/cache-under-test.js";
+import { CacheUnderTest, PATIENTLY } from "../unit/cache/cache-under-test.js";
 
 const CHILD = fileURLToPath(new URL("cache-writer.mjs", import.meta.url));
 const WORKER =
@@ -82,5 +82,5 @@ async function expectNoStrangers(under: CacheUnderTest): Promise<void> {
         expect(known.has(Number.parseInt(name, 16) as ContentId), name).toBe(true);
       }
     }
-  });
+  }, PATIENTLY);
 }

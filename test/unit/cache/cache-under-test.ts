@@ -20,6 +20,8 @@ import { workerOption } from "../transfer/start-transfer.js";
 export const READ = { write: false, truncate: false, passthroughAllowed: true } as const;
 export const WRITE = { write: true, truncate: false, passthroughAllowed: true } as const;
 export const TRUNCATE = { write: true, truncate: true, passthroughAllowed: true } as const;
+/** For vi.waitFor, whose own second is too short for a busy machine. */
+export const PATIENTLY = { timeout: 30_000 };
 const TIME = { sec: 1_000_000, nsec: 5 };
 
 export type TestOptions = Partial<Pick<ContentCacheOptions, "limitBytes" | "roomWaitMs">> & {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ContentId, Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES } from "../../../src/format/index.js";
 import { loadAddon } from "../../../src/native/index.js";
-import { CacheUnderTest, READ, settled, TRUNCATE, WRITE } from "./cache-under-test.js";
+import { CacheUnderTest, PATIENTLY, READ, settled, TRUNCATE, WRITE } from "./cache-under-test.js";
 
 const CHUNK = CHUNK_SIZE_BYTES;
 let under: CacheUnderTest;
@@ -135,7 +135,7 @@ test("O_TRUNC gives fresh content; the old file goes from the disk; an open file
   expect(content.stat().sizeBytes).toBe(0);
   under.cache.close(content, WRITE);
   under.cache.close(again, WRITE);
-  await vi.waitFor(() => expect(() => statSync(under.directory.contentPath(old))).toThrow());
+  await vi.waitFor(() => expect(() => statSync(under.directory.contentPath(old))).toThrow(), PATIENTLY);
 });
 
 test("a removed file can be used until it is closed, and is deleted then", async () => {
@@ -152,7 +152,7 @@ test("a removed file can be used until it is closed, and is deleted then", async
   expect(bytes.toString()).toBe("still here");
   expect(statSync(path).size).toBe(10);
   under.cache.close(content, READ);
-  await vi.waitFor(() => expect(() => statSync(path)).toThrow());
+  await vi.waitFor(() => expect(() => statSync(path)).toThrow(), PATIENTLY);
   expect(under.cache.usage()).toMatchObject({ dirtyBytes: 0 });
   expect(() => under.cache.open(ino, READ)).toThrow(expect.objectContaining({ kind: "gone" }));
 });
@@ -186,7 +186,7 @@ test("a removed file that is being uploaded stays on the disk until the upload h
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(statSync(source.path).size).toBe(10);
   under.cache.failUpload(ino, source);
-  await vi.waitFor(() => expect(() => statSync(source.path)).toThrow());
+  await vi.waitFor(() => expect(() => statSync(source.path)).toThrow(), PATIENTLY);
 });
 
 test("creating many files at once leaves no content file that is nobody's", async () => {
@@ -194,7 +194,7 @@ test("creating many files at once leaves no content file that is nobody's", asyn
   expect(new Set(inodes).size).toBe(600);
   for (const i of [0, 299, 599]) expect((await under.read(inodes[i] as Ino)).toString()).toBe(String(i));
   under = await under.restart();
-  await vi.waitFor(() => expect(under.metadata.garbage(10_000).length).toBeLessThanOrEqual(64));
+  await vi.waitFor(() => expect(under.metadata.garbage(10_000).length).toBeLessThanOrEqual(64), PATIENTLY);
   const used = new Set(inodes.map((ino) => localOf(ino).contentId));
   const spare = new Set(under.metadata.garbage(10_000));
   for (const id of contentFiles()) expect(used.has(id) || spare.has(id)).toBe(true);

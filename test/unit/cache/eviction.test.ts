@@ -5,7 +5,7 @@ import type { Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES } from "../../../src/format/index.js";
 import { LmdbStore } from "../../../src/meta/index.js";
 import { factKey } from "../../../src/meta/local-records.js";
-import { CacheUnderTest, READ, WRITE } from "./cache-under-test.js";
+import { CacheUnderTest, PATIENTLY, READ, WRITE } from "./cache-under-test.js";
 
 const CHUNK = CHUNK_SIZE_BYTES;
 const MIB = 1 << 20;
@@ -79,7 +79,7 @@ test("a cache full of dirty data presses writers to be served, makes who reserve
   await under.cache.evictAll();
   const dirty: Ino[] = [];
   for (let i = 0; i < 63; i++) dirty.push(await under.write(randomBytes(CHUNK)));
-  await vi.waitFor(() => expect(pressure).toEqual([true]), { timeout: 5000 });
+  await vi.waitFor(() => expect(pressure).toEqual([true]), PATIENTLY);
   const created = await under.create();
   expect(created.mode).toBe("served");
   under.cache.close(created, WRITE);
@@ -94,7 +94,7 @@ test("a cache full of dirty data presses writers to be served, makes who reserve
   expect(reserved).toBe(false);
   await under.upload(...dirty, filler);
   await reserving;
-  await vi.waitFor(() => expect(pressure).toEqual([true, false]), { timeout: 5000 });
+  await vi.waitFor(() => expect(pressure).toEqual([true, false]), PATIENTLY);
   expect((await under.read(clean)).length).toBe(200_000);
   await expect(under.cache.reserve(65 * MIB)).rejects.toMatchObject({ kind: "no-space" });
 });
@@ -114,5 +114,5 @@ test("the sums survive a restart, and are right again after one that was not cle
   store.transact((tx) => tx.put(factKey("cache.clean-stop"), Buffer.from("no")));
   await store.close();
   under = await CacheUnderTest.start({}, under.root);
-  await vi.waitFor(() => expect(under.cache.usage()).toEqual(before));
+  await vi.waitFor(() => expect(under.cache.usage()).toEqual(before), PATIENTLY);
 });

@@ -4,7 +4,7 @@ import { rename } from "node:fs/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES, packObjectKey } from "../../../src/format/index.js";
-import { CacheUnderTest, READ, WRITE } from "./cache-under-test.js";
+import { CacheUnderTest, PATIENTLY, READ, WRITE } from "./cache-under-test.js";
 
 const CHUNK = CHUNK_SIZE_BYTES;
 let under: CacheUnderTest;
@@ -132,7 +132,7 @@ test("a partly absent file that grows has its last chunk fetched before it is ha
   const content = await under.cache.open(ino, WRITE);
   await content.file.truncate(6 * CHUNK);
   under.cache.close(content, WRITE);
-  await vi.waitFor(() => under.upload(ino), { timeout: 5000 });
+  await vi.waitFor(() => under.upload(ino), PATIENTLY);
   await under.cache.evict(ino);
   const grown = await under.read(ino);
   expect(grown.subarray(0, bytes.length).equals(bytes)).toBe(true);

@@ -9,7 +9,7 @@ import { CacheDirectory } from "../../../src/cache/index.js";
 import { LmdbStore, type LocalFile } from "../../../src/meta/index.js";
 import { encodeLocalFile, factKey, LocalRange, localKey } from "../../../src/meta/local-records.js";
 import { loadAddon } from "../../../src/native/index.js";
-import { CacheUnderTest } from "./cache-under-test.js";
+import { CacheUnderTest, PATIENTLY } from "./cache-under-test.js";
 
 /** Changes the records between two mounts. */
 async function tamper(root: string, change: (store: LmdbStore) => void): Promise<void> {
@@ -76,7 +76,7 @@ test("when the records were lost, dirty files are found again by their own, and 
     const written = await under.write(randomBytes(10));
     expect(under.metadata.local(written)?.contentId).toBeGreaterThan(local.contentId);
     const lost = () => readdirSync(under.directory.path).filter((name) => name.startsWith("content.lost"));
-    await vi.waitFor(() => expect(lost()).toEqual([]));
+    await vi.waitFor(() => expect(lost()).toEqual([]), PATIENTLY);
   } finally {
     await under.cleanUp();
   }
