@@ -2,9 +2,11 @@
 #include <napi.h>
 
 #include "napi/content_file_object.h"
+#include "napi/cuda_driver_object.h"
 #include "napi/environment.h"
 #include "napi/fuse_session_object.h"
 #include "napi/measure_function.h"
+#include "napi/staging_functions.h"
 #include "napi/system_functions.h"
 
 namespace podfs {
@@ -19,6 +21,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("createContentFile", Napi::Function::New<ContentFileObject::Create>(env, "createContentFile"));
   exports.Set("createFuseSession", Napi::Function::New<FuseSessionObject::Create>(env, "createFuseSession"));
   DefineMeasure(env, exports);
+  DefineStaging(env, exports);
+  DefineCuda(env, exports);
   DefineSystemFunctions(env, exports);
   return exports;
 }

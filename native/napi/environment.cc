@@ -1,5 +1,6 @@
 #include "napi/environment.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace podfs {
@@ -80,7 +81,8 @@ void Environment::Unregister(const std::shared_ptr<Resource>& resource) {
 void Environment::UpdateReference() {
   if (ending_) return;
   auto* const handle = reinterpret_cast<uv_handle_t*>(&async_);
-  if (operations_.empty() && resources_.empty()) {
+  const auto holds = [](const std::shared_ptr<Resource>& resource) { return resource->HoldsProcess(); };
+  if (operations_.empty() && std::none_of(resources_.begin(), resources_.end(), holds)) {
     uv_unref(handle);
   } else {
     uv_ref(handle);
@@ -107,11 +109,14 @@ void Environment::End(napi_async_cleanup_hook_handle hook) {
   hook_ = hook;
   const Napi::HandleScope handles(env_);
   for (const std::shared_ptr<Resource>& resource : std::exchange(resources_, {})) resource->Abandon();
-  pool_.Stop();
+  pool_->Stop();
   mailbox_->Close();
   operations_.clear();
   content_file_class.Reset();
   session_class.Reset();
+  staged_file_class.Reset();
+  staging_io_class.Reset();
+  staging_ring_class.Reset();
   CloseHandle(reinterpret_cast<uv_handle_t*>(&async_), nullptr);
 }
 

@@ -24,9 +24,11 @@ class Resource {
   virtual ~Resource() = default;
   // The environment ends: no JavaScript any more, every thread is gone when this returns.
   virtual void Abandon() = 0;
+  // A program does not end while it is registered.
+  virtual bool HoldsProcess() const { return true; }
 };
 
-// The event-loop thread only, but for mailbox() and pool().
+// The event-loop thread only, but for mailbox() and the pool.
 class Environment {
  public:
   struct Result {
@@ -45,7 +47,9 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
-  WorkerPool* pool() { return &pool_; }
+  WorkerPool* pool() const { return pool_.get(); }
+  // For what may outlive the environment: takes no work then.
+  const std::shared_ptr<WorkerPool>& shared_pool() const { return pool_; }
   uv_loop_t* loop() const { return loop_; }
   Napi::Env env() const { return env_; }
 
@@ -56,7 +60,7 @@ class Environment {
   Napi::Value Run(const std::vector<Napi::Object>& keep_alive, Settle settle,
                   const std::function<void(Finish finish)>& start);
 
-  // A live resource keeps the process running.
+  // Until it is unregistered, the resource is abandoned at the end.
   void Register(const std::shared_ptr<Resource>& resource);
   void Unregister(const std::shared_ptr<Resource>& resource);
   // Closes a handle; the environment does not end before it is closed. `closed` runs then.
@@ -64,6 +68,9 @@ class Environment {
 
   Napi::FunctionReference content_file_class;
   Napi::FunctionReference session_class;
+  Napi::FunctionReference staged_file_class;
+  Napi::FunctionReference staging_io_class;
+  Napi::FunctionReference staging_ring_class;
 
  private:
   struct Operation {
@@ -82,7 +89,7 @@ class Environment {
   uv_loop_t* loop_ = nullptr;
   uv_async_t async_{};
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
-  WorkerPool pool_{"podfs-file", 8};
+  const std::shared_ptr<WorkerPool> pool_ = std::make_shared<WorkerPool>("podfs-file", 8);
   Napi::AsyncContext context_;
   uint64_t next_operation_ = 1;
   std::unordered_map<uint64_t, std::unique_ptr<Operation>> operations_;

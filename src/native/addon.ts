@@ -7,6 +7,7 @@
  * blocks. A {@link FuseSession} speaks the FUSE protocol on one `/dev/fuse`; READ and WRITE requests on
  * handles bound to a content file never reach JavaScript, everything else does.
  */
+import type { StagingAddon } from "./staging.js";
 
 /** Outcome of a request handler: bytes of reply body, a negative errno, or one of these. */
 export const REPLY_LATER = -0x10000;
@@ -268,7 +269,7 @@ export interface MeasuringLoop {
   cancel(): void;
 }
 
-export interface Addon {
+export interface Addon extends StagingAddon {
   measure(spec: LoopSpec): MeasuringLoop;
   createContentFile(options: ContentFileOptions, events: ContentFileEvents): ContentFile;
   createFuseSession(options: FuseSessionOptions, events: FuseSessionEvents): FuseSession;

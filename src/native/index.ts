@@ -19,6 +19,17 @@ export type {
   NegotiatedSession,
 } from "./addon.js";
 export { REPLY_LATER, REPLY_NONE } from "./addon.js";
+export type {
+  CudaDevice,
+  CudaDriver,
+  DeviceCopier,
+  DevicePiece,
+  RingOptions,
+  StagedFile,
+  StagingAddon,
+  StagingIo,
+  StagingRing,
+} from "./staging.js";
 
 /** Two folders above this file, whether it runs from dist/native/ or from src/native/. */
 const ADDON_PATH = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
