@@ -9,7 +9,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { curveChart, ratioChart, rowCharts } from "./report/charts.mjs";
+import { curveChart, ratioCharts, rowCharts } from "./report/charts.mjs";
 import { curveSection, groupSection, heading, peerNotes, skippedSection, targetTable } from "./report/markdown.mjs";
 import { PROJECT } from "./support/commands.mjs";
 
@@ -42,7 +42,7 @@ const draw = (...drawn) => {
 const sections = [
   heading(results),
   targetTable(rows),
-  ...draw(...ratioChart(rows)).map(({ file, title }) => `![${title}](benchmarks/${file})`),
+  ...draw(...ratioCharts(rows)).map(({ file, title }) => `![${title}](benchmarks/${file})`),
   ...grouped(rows).map(([group, members]) => {
     const section = groupSection(group, members, draw(...rowCharts(group, members)));
     return group === PEERS ? `${section}\n\n${peerNotes(members)}` : section;

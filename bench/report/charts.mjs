@@ -26,22 +26,31 @@ export function rowCharts(group, rows) {
   });
 }
 
-/** The ratios that have to be at least something, with the line they have to reach. */
-export function ratioChart(rows) {
+/** The ratios that have to be at least something, with the line they have to reach: a plot for each such line. */
+export function ratioCharts(rows) {
   const judged = rows.filter(({ ratio, target }) => ratio !== undefined && target?.of === "ratio" && target.atLeast);
-  if (judged.length === 0) return [];
-  const title = "podfs as a ratio to its yardstick";
-  const svg = barChart({
-    title,
+  const lines = [...new Set(judged.map(({ target }) => target.atLeast))].sort((a, b) => a - b);
+  return lines.map((line) => ({
+    file: `ratios-${line}.svg`,
+    title: `podfs as a ratio to its yardstick, target ${line}`,
+    svg: ratioChart(
+      line,
+      judged.filter(({ target }) => target.atLeast === line),
+    ),
+  }));
+}
+
+function ratioChart(line, rows) {
+  return barChart({
+    title: `podfs as a ratio to its yardstick, target ${line}`,
     note: "median of the rounds, whiskers from the lowest to the highest",
     unit: "ratio",
-    reference: { value: judged[0].target.atLeast, label: `target ${judged[0].target.atLeast}` },
-    groups: judged.map(({ title: label, group, ratio, yardstick }) => ({
+    reference: { value: line, label: `target ${line}` },
+    groups: rows.map(({ title: label, group, ratio, yardstick }) => ({
       label: `${label} (${group})`,
       bars: [{ label: `of ${yardstick}`, value: ratio.median, low: ratio.min, high: ratio.max }],
     })),
   });
-  return [{ file: "ratios.svg", title, svg }];
 }
 
 export function curveChart({ id, title, conditions, xLabel, xUnit, yLabel, unit, series }) {

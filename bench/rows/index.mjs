@@ -7,6 +7,7 @@ import { family as million } from "./million.mjs";
 import { family as peers } from "./peers.mjs";
 import { family as work } from "./real-work.mjs";
 import { family as roundTrips } from "./round-trips.mjs";
+import { family as staging } from "./staging.mjs";
 import { family as tar } from "./tar.mjs";
 
 /**
@@ -19,4 +20,4 @@ import { family as tar } from "./tar.mjs";
  */
 
 /** @type {readonly Family[]} */
-export const families = [data, served, roundTrips, tar, cold, link, million, work, peers];
+export const families = [data, served, roundTrips, tar, cold, link, staging, million, work, peers];
