@@ -26,4 +26,5 @@ export {
   ROOT_INO,
   type SegmentSeq,
 } from "./ids.js";
+export { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 export { formatBytes, formatDuration, parseDurationMs, parseSizeBytes } from "./sizes.js";

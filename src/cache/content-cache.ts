@@ -96,6 +96,12 @@ export interface ContentCache {
   /** Resolves when `bytes` more may be written: waits for uploads and evictions when the cache is full. */
   reserve(bytes: number): Promise<void>;
   /**
+   * Counts a file that is open for writing as this large, until its last writer closes it: what is going to be written has
+   * its room. Evicts for it, but waits for no upload.
+   * @throws CacheError no-space at once, closed.
+   */
+  hold(content: OpenContent, sizeBytes: number): Promise<void>;
+  /**
    * Tells whether the cache is nearly full: while it is, files are opened for writing served, and served writes should
    * wait. Called with the first change.
    */

@@ -96,7 +96,7 @@ export class CacheCore {
    * @param state of the file just now, from a caller that has asked already
    */
   count(image: OpenImage, local = this.parts.metadata.local(image.ino), fetchedBytes = 0, state?: ImageState): void {
-    const bytes = diskBytesOf(image, image.counted.bytes + fetchedBytes, state);
+    const bytes = Math.max(image.heldBytes, diskBytesOf(image, image.counted.bytes + fetchedBytes, state));
     const dirty = this.isCurrent(image, local) && local.dirty;
     const counted = { bytes, dirtyBytes: dirty ? bytes : 0 };
     this.parts.ledger.move(image.ino, image.counted, counted);

@@ -160,6 +160,18 @@ export class LocalCache implements ContentCache {
     return this.#core.parts.room.reserve(bytes);
   }
 
+  async hold(content: OpenContent, sizeBytes: number): Promise<void> {
+    const core = this.#core;
+    const release = await core.parts.room.holdNow(sizeBytes);
+    const image = core.images.get(content.ino);
+    if (image !== undefined && image === content && image.writers > 0) {
+      image.heldBytes = sizeBytes;
+      core.count(image);
+    }
+    // From here on the file itself counts.
+    release();
+  }
+
   evict(ino: Ino): Promise<boolean> {
     return this.#parts.evictor.evict(ino);
   }
@@ -221,6 +233,7 @@ export class LocalCache implements ContentCache {
     const core = this.#core;
     const { metadata } = core.parts;
     const { ino, untouched } = image;
+    image.heldBytes = 0;
     const local = metadata.local(ino);
     let closed: LocalFile | undefined;
     if (core.isCurrent(image, local)) {

@@ -26,6 +26,8 @@ export class OpenImage implements OpenContent, OpenFile {
   readonly mode: "passthrough" | "served";
   readers = 0;
   writers = 0;
+  /** It counts as at least this large: room for what is going to be written. 0 without writers. */
+  heldBytes = 0;
   /** What the ledger has for it. */
   counted: Counted = NOTHING_COUNTED;
   /** The inode was removed, or its content replaced: nothing is recorded for it any more. */

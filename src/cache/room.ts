@@ -71,26 +71,39 @@ export class Room {
       if (this.#stop.signal.aborted) throw new CacheError("closed", "the cache is closing");
       const freed = await this.#free(() => bytes - this.bytes);
       if (freed > 0 || this.fits(bytes)) continue;
-      if (this.#clock.monotonicMs() >= endMs) {
-        const dirty = formatBytes(this.#ledger.dirtyBytes);
-        throw new CacheError("no-space", `the cache is full: ${dirty} wait for upload, nothing can be evicted`);
-      }
+      if (this.#clock.monotonicMs() >= endMs) throw this.#full();
       await this.#less();
       await this.look().catch(ignore);
     }
   }
 
   /** {@link reserve}, and counts the bytes as used at once. Returns what takes them off again. */
-  async hold(bytes: number): Promise<() => void> {
+  async hold(bytes: number, waitMs = this.limits.waitMs): Promise<() => void> {
     // Again: others may have been told the same and come first.
-    do await this.reserve(bytes, this.limits.waitMs);
+    do await this.reserve(bytes, waitMs);
     while (!this.fits(bytes));
     return this.#ledger.hold(bytes);
+  }
+
+  /**
+   * {@link hold}, without waiting for uploads.
+   * @throws CacheError no-space at once; nothing has been evicted when that could not have been enough.
+   */
+  async holdNow(bytes: number): Promise<() => void> {
+    await this.look().catch(ignore);
+    const { usedBytes, dirtyBytes } = this.#ledger;
+    if (bytes > this.bytes + usedBytes - dirtyBytes && bytes <= this.limits.limitBytes) throw this.#full();
+    return this.hold(bytes, 0);
   }
 
   /** Whoever waits gets an error. */
   stop(): void {
     this.#stop.abort();
+  }
+
+  #full(): CacheError {
+    const dirty = formatBytes(this.#ledger.dirtyBytes);
+    return new CacheError("no-space", `the cache is full: ${dirty} wait for upload, nothing can be evicted`);
   }
 
   async #less(): Promise<void> {

@@ -15,6 +15,7 @@ import {
   type LoadedAddon,
 } from "./doctor/mount-checks.js";
 import { renderFindings } from "./doctor/render-findings.js";
+import { checkStaging } from "./doctor/staging-check.js";
 import type { SetExitCode } from "./program.js";
 
 const EXAMPLES = `
@@ -59,7 +60,8 @@ async function examine(cacheDir: string): Promise<Finding[]> {
     () => checkIoUring(loaded),
     checkMemoryLock,
     checkSeccomp,
-    checkGpu,
+    () => checkGpu(loaded),
+    () => checkStaging(loaded),
   ];
   const findings: Finding[] = [];
   // One after the other: they are quick, and some would disturb each other.

@@ -46,6 +46,10 @@ export function setUpMount(program: Command, setExitCode: SetExitCode): void {
     )
     .option("--cache-size <size>", "how much to cache at most (default: what the disk has)")
     .option("--free-space <size>", "how much of the disk to leave free (default: a tenth, at most 10G)")
+    .option(
+      "--staging-memory <size>",
+      "memory for checkpoints on their way to the disk; 0: take none (default: a quarter of the machine's, at most 8G)",
+    )
     .addOption(
       new Option(
         "--durability <when>",

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { setUpBench } from "./bench.js";
 import { setUpCache } from "./cache.js";
+import { setUpCheckpoint } from "./checkpoint.js";
 import { setUpDoctor } from "./doctor.js";
 import { setUpFlush } from "./flush.js";
 import { setUpMount } from "./mount.js";
@@ -58,6 +59,7 @@ function createProgram(setExitCode: SetExitCode): Command {
   setUpStatus(program);
   setUpFlush(program);
   setUpCache(program);
+  setUpCheckpoint(program, setExitCode);
   setUpBench(program, setExitCode);
   setUpDoctor(program, setExitCode);
   setUpVersion(program);

@@ -1,6 +1,7 @@
 import { formatBytes, formatDuration } from "../base/index.js";
 import type { StatusReport } from "../mount/index.js";
 import { count, filesAndBytes } from "./count.js";
+import { stagingLines } from "./render-staging.js";
 
 const BAR_WIDTH = 20;
 const OPERATIONS_SHOWN = 5;
@@ -15,6 +16,7 @@ export function renderStatus(report: StatusReport): string {
     ["", report.cache.directory],
     ["traffic", describeTraffic(report.backend)],
     ["requests", describeRequests(report.fuse.requests)],
+    ...(report.staging ? labelled("staging", stagingLines(report.staging)) : []),
     ["transport", report.transport + describePassthrough(report)],
     ["lease", report.lease === null ? "none" : `epoch ${report.lease.epoch}, held by ${report.lease.holder}`],
     ["process", `pid ${report.pid}, podfs ${report.version}, up ${formatDuration(report.uptimeMs)}`],
@@ -24,6 +26,11 @@ export function renderStatus(report: StatusReport): string {
   const width = Math.max(...rows.map(([label]) => label.length));
   const lines = rows.map(([label, text]) => `  ${label.padEnd(width)}  ${text}`);
   return `${[`${report.mountpoint}${describeState(report.state)}`, ...lines].join("\n")}\n`;
+}
+
+/** The label stands before the first line. */
+function labelled(label: string, lines: readonly string[]): (readonly [label: string, text: string])[] {
+  return lines.map((text, index) => [index === 0 ? label : "", text]);
 }
 
 function describeState(state: StatusReport["state"]): string {

@@ -35,6 +35,8 @@ export interface MountStatePaths {
   /** Private directory of this mountpoint on this machine. */
   readonly directory: string;
   readonly controlSocket: string;
+  /** Where processes that save checkpoints connect. */
+  readonly stagingSocket: string;
   /** What the daemon logs, JSON lines. */
   readonly log: string;
   /** What the daemon writes to stderr in spite of that: a crash of Node or of the addon. */
@@ -50,6 +52,7 @@ export function mountStatePaths(stateDir: string, mountpoint: string, hostname: 
   return {
     directory,
     controlSocket: join(directory, "control"),
+    stagingSocket: join(directory, "staging"),
     log: join(directory, "daemon.log"),
     stderr: join(directory, "daemon.stderr"),
   };

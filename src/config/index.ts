@@ -17,5 +17,6 @@ export {
   type TransportName,
 } from "./mount-options.js";
 export { duration, type MountFlags, resolveMountOptions } from "./resolve-mount-options.js";
+export { stagingMemoryBytes } from "./staging-memory.js";
 export { PODFS_VERSION } from "./version.js";
 export { canonicalVolumeUrl, isDirectoryVolume } from "./volume-location.js";

@@ -22,6 +22,8 @@ export interface MountOptions {
   readonly cacheSizeBytes?: number;
   /** Absent: a tenth of the cache filesystem, at most 10 GiB. */
   readonly freeSpaceBytes?: number;
+  /** For the rings of checkpoint clients; 0: there are none. Absent: see {@link stagingMemoryBytes}. */
+  readonly stagingMemoryBytes?: number;
   readonly durability: Durability;
   readonly readOnly: boolean;
   readonly foreground: boolean;
@@ -34,7 +36,7 @@ export interface MountOptions {
   readonly takeOver: boolean;
   /** How long SIGTERM may take to upload what is left. */
   readonly drainTimeoutMs: number;
-  /** Where the control socket, the log and the record of this mount lie: see {@link mountStatePaths}. */
+  /** Where the sockets, the log and the record of this mount lie: see {@link mountStatePaths}. */
   readonly stateDir: string;
 }
 

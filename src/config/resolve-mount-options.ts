@@ -13,6 +13,7 @@ export interface MountFlags {
   readonly cacheDir?: string;
   readonly cacheSize?: string;
   readonly freeSpace?: string;
+  readonly stagingMemory?: string;
   readonly durability?: string;
   readonly readOnly?: boolean;
   readonly foreground?: boolean;
@@ -42,6 +43,7 @@ export function resolveMountOptions(
       : resolve(environment.workingDirectory, flags.cacheDir);
   const cacheSizeBytes = size("--cache-size", flags.cacheSize);
   const freeSpaceBytes = size("--free-space", flags.freeSpace);
+  const stagingMemoryBytes = size("--staging-memory", flags.stagingMemory);
   if (cacheSizeBytes !== undefined && cacheSizeBytes < CACHE_SIZE_BYTES_MIN) {
     const least = formatBytes(CACHE_SIZE_BYTES_MIN);
     throw invalid(`--cache-size ${flags.cacheSize} is too small to work with; give it at least ${least}`);
@@ -53,6 +55,7 @@ export function resolveMountOptions(
     cacheDir,
     ...(cacheSizeBytes === undefined ? {} : { cacheSizeBytes }),
     ...(freeSpaceBytes === undefined ? {} : { freeSpaceBytes }),
+    ...(stagingMemoryBytes === undefined ? {} : { stagingMemoryBytes }),
     durability: oneOf("--durability", flags.durability ?? "fsync", DURABILITIES),
     readOnly: flags.readOnly ?? false,
     foreground: flags.foreground ?? false,

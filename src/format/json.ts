@@ -45,6 +45,15 @@ export class JsonObject {
     return JsonObject.of(`${this.what}: ${name}`, this.members[name]);
   }
 
+  /** Safe integers of at least 0. */
+  integers(name: string): number[] {
+    return this.#array(name).map((value) =>
+      typeof value === "number" && Number.isSafeInteger(value) && value >= 0
+        ? value
+        : this.#wrong(name, "a list of whole numbers"),
+    );
+  }
+
   strings(name: string): string[] {
     return this.#array(name).map((value) => (typeof value === "string" ? value : this.#wrong(name, "a list of texts")));
   }

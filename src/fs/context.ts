@@ -20,6 +20,8 @@ export interface FsContext {
   /** Also once the right to write is lost. */
   readonly isReadOnly: () => boolean;
   readonly limits: FileSystemLimits;
+  /** Extended attributes that tell of the mount: the same for every inode, neither stored nor listed. */
+  readonly mountXattrs: ReadonlyMap<Name, Uint8Array>;
   readonly inodes: InodeTable;
   readonly handles: HandleTable;
 }

@@ -11,6 +11,7 @@ import type {
   FallocateMode,
   FileSystem,
   FileSystemTotals,
+  LinkMode,
   MaybePromise,
   OpenedFile,
   RenameMode,
@@ -32,12 +33,15 @@ export interface FileSystemOptions
   extends Pick<FsContext, "metadata" | "cache" | "publisher" | "clock" | "durability" | "isReadOnly"> {
   /** Those given; the others are {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<FileSystemLimits>;
+  /** By name, below "user.podfs."; may change while the mount runs. */
+  readonly mountXattrs?: ReadonlyMap<Name, Uint8Array>;
 }
 
 /** The filesystem of one mounted volume, whose cache has recovered what was dirty. It owns nothing that must be closed. */
 export function createFileSystem(options: FileSystemOptions): FileSystem {
   const context: FsContext = {
     ...options,
+    mountXattrs: options.mountXattrs ?? new Map(),
     limits: { ...DEFAULT_LIMITS, ...options.limits },
     inodes: new InodeTable(),
     handles: new HandleTable(),
@@ -90,8 +94,8 @@ class ComposedFileSystem implements FileSystem {
     return nodes.makeSymlink(this.#context, caller, parent, name, target);
   }
 
-  link(_caller: Caller, ino: Ino, parent: Ino, name: Name): Attributes {
-    return link(this.#context, ino, parent, name);
+  link(_caller: Caller, ino: Ino, parent: Ino, name: Name, mode: LinkMode = "no-replace"): Attributes {
+    return link(this.#context, ino, { parent, name }, mode);
   }
 
   unlink(_caller: Caller, parent: Ino, name: Name): void {

@@ -18,7 +18,7 @@ export type FsErrorKind =
   | "name-too-long"
   /** No such extended attribute. → ENODATA */
   | "no-attribute"
-  /** Never allowed, to nobody: a hard link to a directory. → EPERM */
+  /** Never allowed, to nobody: a hard link to a directory, setting an attribute of the mount's own. → EPERM */
   | "not-permitted"
   /** Nonsense in an argument. → EINVAL */
   | "invalid"

@@ -69,6 +69,7 @@ export interface FileSystemTotals {
 /** Sync when nothing has to be waited for: then a request is answered without leaving the event-loop turn. */
 export type MaybePromise<T> = T | Promise<T>;
 
+export type LinkMode = "no-replace" | "replace";
 export type RenameMode = "replace" | "no-replace" | "exchange";
 export type FallocateMode = number;
 
@@ -96,7 +97,8 @@ export interface FileSystem {
   makeNode(caller: Caller, parent: Ino, name: Name, mode: number, rdev: number): Attributes;
   makeDirectory(caller: Caller, parent: Ino, name: Name, mode: number): Attributes;
   makeSymlink(caller: Caller, parent: Ino, name: Name, target: string): Attributes;
-  link(caller: Caller, ino: Ino, parent: Ino, name: Name): Attributes;
+  /** @param mode "replace", of an O_TMPFILE only: whatever file has the name loses it, in the same operation. */
+  link(caller: Caller, ino: Ino, parent: Ino, name: Name, mode?: LinkMode): Attributes;
   unlink(caller: Caller, parent: Ino, name: Name): void;
   removeDirectory(caller: Caller, parent: Ino, name: Name): void;
   rename(caller: Caller, parent: Ino, name: Name, newParent: Ino, newName: Name, mode: RenameMode): void;
@@ -140,6 +142,7 @@ export interface FileSystem {
   releaseDirectory(handle: HandleId): void;
   syncDirectory(handle: HandleId): Promise<void>;
 
+  /** Names below "user.podfs." are the mount's own: they can be read, where it has something to say. */
   getXattr(ino: Ino, name: Name): Uint8Array;
   listXattrs(ino: Ino): readonly Name[];
   setXattr(caller: Caller, ino: Ino, name: Name, value: Uint8Array, flags: number): void;

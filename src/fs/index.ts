@@ -8,6 +8,7 @@ export type {
   FallocateMode,
   FileSystem,
   FileSystemTotals,
+  LinkMode,
   MaybePromise,
   OpenedFile,
   RenameMode,

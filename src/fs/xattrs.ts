@@ -9,10 +9,16 @@ import { nowOf } from "./times.js";
 
 /** Namespaces that are stored. What else there is means something to the filesystem itself: POSIX ACLs. */
 const NAMESPACES = ["user.", "trusted.", "security."];
+/**
+ * What podfs itself says of a mount. Nobody else can set such a name, or a volume could make programs believe things of
+ * every machine that mounts it.
+ */
+const OWN_PREFIX = "user.podfs.";
 
 /** @throws FsError no-attribute, not-supported, stale */
 export function getXattr(context: FsContext, ino: Ino, name: Name): Uint8Array {
   requireNamespace(name);
+  if (name.startsWith(OWN_PREFIX)) return mountXattr(context, name);
   const orphan = context.inodes.orphan(ino);
   // The kernel asks for security.capability before each write: one lookup of a key, and no error is made.
   const value = orphan === undefined ? context.metadata.xattr(ino, name) : orphan.xattrs.get(name);
@@ -25,9 +31,9 @@ export function listXattrs(context: FsContext, ino: Ino): readonly Name[] {
   return orphan === undefined ? context.metadata.xattrNames(ino) : [...orphan.xattrs.keys()];
 }
 
-/** @throws FsError exists, no-attribute, range, too-big, no-space, invalid, not-supported, read-only, stale */
+/** @throws FsError exists, no-attribute, range, too-big, no-space, invalid, not-permitted, not-supported, read-only, stale */
 export function setXattr(context: FsContext, ino: Ino, name: Name, value: Uint8Array, flags: number): void {
-  requireNamespace(name);
+  requireStorable(name);
   checkSizes(context, name, value);
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) throw new FsError("invalid", `setxattr flags ${flags}`);
   const orphan = context.inodes.orphan(ino);
@@ -49,9 +55,9 @@ export function setXattr(context: FsContext, ino: Ino, name: Name, value: Uint8A
   });
 }
 
-/** @throws FsError no-attribute, not-supported, read-only, stale */
+/** @throws FsError no-attribute, not-permitted, not-supported, read-only, stale */
 export function removeXattr(context: FsContext, ino: Ino, name: Name): void {
-  requireNamespace(name);
+  requireStorable(name);
   const orphan = context.inodes.orphan(ino);
   if (orphan !== undefined) {
     requireWritable(context);
@@ -71,6 +77,18 @@ export function removeXattr(context: FsContext, ino: Ino, name: Name): void {
 function requireNamespace(name: Name): void {
   if (NAMESPACES.some((namespace) => name.startsWith(namespace))) return;
   throw new FsError("not-supported", "only user., trusted. and security. attributes are stored");
+}
+
+function requireStorable(name: Name): void {
+  requireNamespace(name);
+  if (name.startsWith(OWN_PREFIX))
+    throw new FsError("not-permitted", `attributes below ${OWN_PREFIX} are the mount's own`);
+}
+
+function mountXattr(context: FsContext, name: Name): Uint8Array {
+  const value = context.mountXattrs.get(name);
+  if (value === undefined) throw NO_SUCH_ATTRIBUTE;
+  return value;
 }
 
 function checkSizes(context: FsContext, name: Name, value: Uint8Array): void {

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { hostname } from "node:os";
+import { hostname, totalmem } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import {
@@ -16,9 +16,15 @@ import {
   withMeter,
   withRetry,
 } from "../backend/index.js";
-import { type Clock, formatBytes } from "../base/index.js";
+import { type Clock, formatBytes, type Name } from "../base/index.js";
 import { CacheDirectory, type LocalCache, openContentCache } from "../cache/index.js";
-import { type CacheLimits, cacheLimits, type MountOptions } from "../config/index.js";
+import {
+  type CacheLimits,
+  cacheLimits,
+  type MountOptions,
+  mountStatePaths,
+  stagingMemoryBytes,
+} from "../config/index.js";
 import { createFileSystem } from "../fs/index.js";
 import {
   EXCLUSIVE_VALIDITY,
@@ -40,6 +46,7 @@ import {
 } from "../meta/index.js";
 import { type Addon, loadAddon } from "../native/index.js";
 import { BackgroundPublisher, idlePublisher, type Publisher } from "../publish/index.js";
+import { createIpcCopiers, SOCKET_ATTRIBUTE, type StagingOptions, StagingServer } from "../staging/index.js";
 import { WorkerTransfer } from "../transfer/index.js";
 import { expectVolume, readCacheIdentity, writeCacheIdentity } from "./cache-identity.js";
 import { Cleanup } from "./cleanup.js";
@@ -136,7 +143,8 @@ async function compose(
   const metadataLog = "log" in volume ? volume.log : undefined;
   const isReadOnly = (): boolean => metadataLog?.lease.held !== true;
   const { durability } = options;
-  const fileSystem = createFileSystem({ metadata, cache, publisher, clock, durability, isReadOnly });
+  const mountXattrs = new Map<Name, Uint8Array>();
+  const fileSystem = createFileSystem({ metadata, cache, publisher, clock, durability, isReadOnly, mountXattrs });
 
   abandoned.throwIfAborted();
   const transport = options.transport === "native" ? new NativeTransport(addon) : new FuseNativeTransport();
@@ -166,6 +174,11 @@ async function compose(
     const onError = (error: unknown): void => log.warn({ err: error }, "could not follow the writer; trying again");
     cleanup.add("stop following", follow(volume, mounted, { clock, onError }));
   }
+  const staging = await startStaging(options, { fileSystem, cache, metadata, publisher, addon, kernel: mounted, log });
+  if (staging !== undefined) {
+    cleanup.add("end staging", () => staging.close());
+    mountXattrs.set(SOCKET_ATTRIBUTE as Name, Buffer.from(staging.status().socket));
+  }
   backend.waitForever();
 
   return new RunningMount({
@@ -188,6 +201,7 @@ async function compose(
     },
     recentTrouble: backend.recentTrouble,
     log: metadataLog,
+    staging,
     ...{ durability, clock, mounted, metadata, cache, publisher, cleanup, onCloseError },
   });
 }
@@ -297,4 +311,25 @@ function startPublisher(
     log.error({ reason }, "fenced: the right to write was lost; what is not published stays in the cache directory");
   });
   return publisher;
+}
+
+/**
+ * Checkpoints are taken where the kernel can be told of names it did not make; elsewhere programs write them through the
+ * mount. That they are not taken is no reason not to mount.
+ */
+async function startStaging(
+  options: MountOptions,
+  parts: Omit<StagingOptions, "copiers" | "socketPath" | "memoryBytes">,
+): Promise<StagingServer | undefined> {
+  const { log } = parts;
+  const memoryBytes = stagingMemoryBytes(options, Math.min(totalmem(), process.constrainedMemory() || totalmem()));
+  if (options.readOnly || options.transport !== "native" || memoryBytes === 0) return undefined;
+  const { stagingSocket: socketPath } = mountStatePaths(options.stateDir, options.mountpoint, hostname());
+  try {
+    const copiers = createIpcCopiers((message) => log.warn({}, message));
+    return await StagingServer.listen({ ...parts, copiers, socketPath, memoryBytes });
+  } catch (error) {
+    log.warn({ err: error }, "no checkpoints are taken: nobody can listen on their socket");
+    return undefined;
+  }
 }

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { formatDuration } from "../base/index.js";
+import { encodeJsonLine, formatDuration, JsonLineParser } from "../base/index.js";
 import { ControlError } from "./control-error.js";
 import type {
   ControlCommand,
@@ -8,7 +8,6 @@ import type {
   ControlResults,
   DrainProgress,
 } from "./control-protocol.js";
-import { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 
 export interface ControlCallOptions {
   /** Give up when nothing, not even progress, was heard for this long. Absent: wait for as long as it takes. */

@@ -1,3 +1,5 @@
+import type { StagingStatus } from "../staging/index.js";
+
 /**
  * What the command line and a running mount say to each other: JSON lines over a unix socket (mode 0600, in a
  * directory of mode 0700). A connection carries one request; the mount answers with any number of `progress` messages
@@ -121,4 +123,6 @@ export interface StatusReport {
   /** Requests since the mount, by operation: `{"LOOKUP": 12, …}`. */
   readonly fuse: { readonly requests: Readonly<Record<string, number>> };
   readonly lease: { readonly epoch: number; readonly holder: string } | null;
+  /** Null where this mount takes no checkpoints. */
+  readonly staging: StagingStatus | null;
 }

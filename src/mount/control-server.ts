@@ -1,6 +1,6 @@
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
-import { UserError } from "../base/index.js";
+import { encodeJsonLine, JsonLineParser, UserError } from "../base/index.js";
 import { requestControl } from "./control-client.js";
 import { ControlError } from "./control-error.js";
 import type {
@@ -10,7 +10,6 @@ import type {
   ControlResults,
   DrainProgress,
 } from "./control-protocol.js";
-import { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 
 type OnProgress = (progress: DrainProgress) => void;
 

@@ -5,6 +5,7 @@ import { type Durability, PODFS_VERSION } from "../config/index.js";
 import type { MountedTransport } from "../fuse/index.js";
 import type { MetadataLog } from "../meta/index.js";
 import type { Publisher, PublishStatus } from "../publish/index.js";
+import type { StagingServer } from "../staging/index.js";
 import type { Cleanup } from "./cleanup.js";
 import type { DrainProgress, DropReport, StatusReport } from "./control-protocol.js";
 import { type DropTools, dropFromCache } from "./drop-cache.js";
@@ -20,6 +21,8 @@ export interface MountParts {
   readonly publisher: Publisher;
   /** Absent where nothing is written. */
   readonly log: MetadataLog | undefined;
+  /** Absent where no checkpoints are taken. */
+  readonly staging: StagingServer | undefined;
   /** Why passthrough was not even asked for; empty when it was. */
   readonly passthroughOff: string;
   /** Traffic of this thread and of all workers. */
@@ -54,7 +57,7 @@ export class RunningMount {
   }
 
   status(): StatusReport {
-    const { summary, durability, clock, mounted, cache, publisher, log, traffic, recentTrouble } = this.#parts;
+    const { summary, durability, clock, mounted, cache, publisher, log, traffic, recentTrouble, staging } = this.#parts;
     const { pendingFiles, pendingBytes, pendingOperations, oldestDirtyAgeMs, lastError } = publisher.status();
     const { puts, gets, deletes, putBytes, getBytes, retries, errors } = traffic();
     return {
@@ -75,6 +78,7 @@ export class RunningMount {
       backend: { puts, gets, deletes, putBytes, getBytes, retries, errors },
       fuse: { requests: mounted.counters() },
       lease: log === undefined ? null : { epoch: log.lease.epoch, holder: log.lease.holder },
+      staging: staging?.status() ?? null,
     };
   }
 
@@ -92,8 +96,11 @@ export class RunningMount {
     return this.#parts.mounted.unmount(how);
   }
 
-  /** For after the unmount: publishes what is left until the deadline, and says what could not be. */
-  drain(deadlineMs: number, onProgress: (progress: DrainProgress) => void): Promise<PublishStatus> {
+  /**
+   * For after the unmount: ends what is being staged, publishes what is left until the deadline, and says what could not be.
+   */
+  async drain(deadlineMs: number, onProgress: (progress: DrainProgress) => void): Promise<PublishStatus> {
+    await this.#parts.staging?.close();
     return this.#parts.publisher.drain(deadlineMs, onProgress);
   }
 

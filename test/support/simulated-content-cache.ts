@@ -122,6 +122,7 @@ export class SimulatedContentCache implements ContentCache {
   onDirty(): void {}
   async syncLocal(): Promise<void> {}
   async reserve(): Promise<void> {}
+  async hold(): Promise<void> {}
   onPressure(): void {}
   async stop(): Promise<void> {}
   async evictAll(): Promise<number> {

@@ -1,51 +1,45 @@
-import { access, readFile } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { formatBytes } from "../../base/index.js";
+import type { CudaDevice } from "../../native/index.js";
 import type { Finding } from "./finding.js";
+import type { LoadedAddon } from "./mount-checks.js";
 
-/** Where the driver's library is put: by distributions, by the NVIDIA container toolkit, by Kubernetes plugins. */
-const LIBRARY_DIRECTORIES = [
-  "/usr/lib/x86_64-linux-gnu",
-  "/usr/lib/aarch64-linux-gnu",
-  "/usr/lib64",
-  "/usr/lib",
-  "/usr/local/nvidia/lib64",
-  "/usr/local/cuda/compat",
-  "/usr/lib/wsl/lib",
-];
-
-export async function checkGpu(): Promise<Finding> {
+/** Loads the driver, as staging does, and asks it for its devices. */
+export async function checkGpu(loaded: LoadedAddon): Promise<Finding> {
   const check = "GPU driver";
-  const [version, library] = await Promise.all([kernelDriverVersion(), findCudaLibrary()]);
-  if (version === undefined) {
-    const found = library === undefined ? "none" : `no kernel driver, though ${library} is there`;
-    return { check, verdict: "ok", found, follows: "Everything but GPU staging works without." };
+  const follows = "Checkpoints of device memory cannot be staged; everything else works.";
+  if ("error" in loaded) {
+    return { check, verdict: "warn", found: "not tried, for want of the native engine", follows };
   }
-  if (library === undefined) {
-    return {
-      check,
-      verdict: "warn",
-      found: `NVIDIA ${version}, but no libcuda.so.1`,
-      follows: "GPU staging is not available in this container.",
-      fix: "start the container with the NVIDIA runtime (docker run --gpus all).",
-    };
+  const [kernelDriver, cuda] = await Promise.all([kernelDriverVersion(), loaded.addon.loadCuda()]);
+  if (!("unavailable" in cuda)) {
+    const version = `CUDA ${Math.floor(cuda.version / 1000)}.${Math.floor((cuda.version % 1000) / 10)}`;
+    const found = [kernelDriver === undefined ? version : `NVIDIA ${kernelDriver}, ${version}`, describe(cuda.devices)];
+    return { check, verdict: "ok", found: found.join(": "), follows: "Checkpoints of device memory can be staged." };
   }
-  return { check, verdict: "ok", found: `NVIDIA ${version}, ${library}`, follows: "GPU staging can be used." };
+  if (kernelDriver === undefined) return { check, verdict: "ok", found: cuda.unavailable, follows };
+  return {
+    check,
+    verdict: "warn",
+    found: `NVIDIA ${kernelDriver}, but ${cuda.unavailable}`,
+    follows,
+    fix: "start the container with the NVIDIA runtime (docker run --gpus all).",
+  };
+}
+
+/** "2 × NVIDIA H200 (140 GiB, NUMA node 0), …": devices that are alike together. */
+function describe(devices: readonly CudaDevice[]): string {
+  const counts = new Map<string, number>();
+  for (const { name, totalBytes, numaNode } of devices) {
+    const place = numaNode < 0 ? "" : `, NUMA node ${numaNode}`;
+    const text = `${name} (${formatBytes(totalBytes)}${place})`;
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  if (counts.size === 0) return "no device";
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${count} × ${text}`)).join(", ");
 }
 
 async function kernelDriverVersion(): Promise<string | undefined> {
   const text = await readFile("/proc/driver/nvidia/version", "utf8").catch(() => "");
   return /Kernel Module(?: for \S+)?\s+(\d[\d.]*)/.exec(text)?.[1];
-}
-
-async function findCudaLibrary(): Promise<string | undefined> {
-  const extra = (process.env.LD_LIBRARY_PATH ?? "").split(delimiter).filter((path) => path.startsWith("/"));
-  for (const directory of [...extra, ...LIBRARY_DIRECTORIES]) {
-    const path = join(directory, "libcuda.so.1");
-    const found = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (found) return path;
-  }
-  return undefined;
 }

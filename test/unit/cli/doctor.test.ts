@@ -9,7 +9,7 @@ import { run } from "./run.js";
 
 const CHECKS = [
   ...["Node.js", "kernel", "native engine", "/dev/fuse", "right to mount", "fusermount3", "passthrough"],
-  ...["cache directory", "reflink", "O_DIRECT", "io_uring", "memlock", "seccomp", "GPU driver"],
+  ...["cache directory", "reflink", "O_DIRECT", "io_uring", "memlock", "seccomp", "GPU driver", "staging"],
 ];
 
 describe("doctor", () => {

@@ -57,6 +57,10 @@ describe("status", () => {
              /var/cache/podfs/bucket-prefix-0123456789ab
   traffic    1.86 GiB out (17 puts), 4.66 GiB in (230 gets), 3 retries, 1 error
   requests   181,027: lookup 120,000, getattr 60,000, open 500, release 500, create 20 …
+  staging    14 checkpoint files (56 GiB) saved, 1 failed; 1 GiB of 8 GiB of memory in use
+             written with threads (io_uring is forbidden here (EPERM))
+             pid 815, python 0.1.0: shm, 512 MiB, 1 save running
+             pid 816, python 0.1.0: shm (the client is in another PID namespace), 512 MiB
   transport  native, passthrough no (needs CAP_SYS_ADMIN)
   lease      epoch 3, held by pod-1 (pid 4711)
   process    pid 4711, podfs 0.1.0, up 3 h 12 min

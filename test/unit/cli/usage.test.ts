@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { run } from "./run.js";
 
-const COMMANDS = ["mount", "umount", "status", "flush", "bench", "doctor", "version"];
+const COMMANDS = ["mount", "umount", "status", "flush", "checkpoint", "bench", "doctor", "version"];
 const TERMINAL_WIDTH = 80;
 
 describe("help", () => {

@@ -69,6 +69,60 @@ describe("link", () => {
   });
 });
 
+describe("link in place of another file", () => {
+  const replace = (ino: Ino, name: string, parent: Ino = ROOT_INO) =>
+    fixture.fs.link(USER, ino, parent, nameOf(name), "replace");
+  const temporary = async () => {
+    const { attributes, opened } = await fixture.fs.createTemporary(USER, ROOT_INO, 0o600, O_RDWR);
+    return { ino: attributes.ino, handle: opened.handle };
+  };
+
+  it("names a temporary file and takes the name from the other, in one operation", async () => {
+    const old = await fixture.file("a");
+    fixture.fs.link(USER, old, ROOT_INO, nameOf("b"));
+    const { ino } = await temporary();
+    const before = [...fixture.metadata.pendingOperations()].length;
+    expect(replace(ino, "a")).toMatchObject({ ino, nlink: 1 });
+    expect([...fixture.metadata.pendingOperations()]).toHaveLength(before + 1);
+    expect(fixture.lookup("a").ino).toBe(ino);
+    expect(nlink(old)).toBe(1);
+    const second = await temporary();
+    replace(second.ino, "b");
+    expect(nlink(old)).toBe(0);
+    await fixture.restart();
+    expect(fixture.names()).toEqual(["a", "b"]);
+    expect(fixture.lookup("b").ino).toBe(second.ino);
+    expect(kindOf(() => fixture.attributes(old))).toBe("stale");
+  });
+
+  it("names it as well where nothing is to be replaced", async () => {
+    const { ino } = await temporary();
+    expect(replace(ino, "a")).toMatchObject({ ino, nlink: 1 });
+  });
+
+  it("leaves the replaced file to those who have it open", async () => {
+    const { attributes, opened } = await fixture.fs.create(USER, ROOT_INO, nameOf("a"), 0o600, O_RDWR);
+    fixture.cache.opened(attributes.ino)?.file.writeSync(Buffer.from("old"), 0);
+    replace((await temporary()).ino, "a");
+    expect(fixture.attributes(attributes.ino)).toMatchObject({ nlink: 0, sizeBytes: 3 });
+    fixture.fs.release(opened.handle);
+    fixture.fs.forget(attributes.ino, 1);
+    expect(kindOf(() => fixture.attributes(attributes.ino))).toBe("stale");
+  });
+
+  it("refuses directories, files that have a name, and directories that are gone", async () => {
+    const directory = fixture.directory("d");
+    const named = await fixture.file("f");
+    const { ino } = await temporary();
+    expect(kindOf(() => replace(ino, "d"))).toBe("is-directory");
+    expect(kindOf(() => replace(ino, "x", named))).toBe("not-directory");
+    expect(kindOf(() => replace(named, "g"))).toBe("invalid");
+    fixture.fs.removeDirectory(USER, ROOT_INO, nameOf("d"));
+    expect(kindOf(() => replace(ino, "x", directory))).toBe("not-found");
+    expect(fixture.attributes(ino).nlink).toBe(0);
+  });
+});
+
 describe("a temporary file that is never named", () => {
   it("goes with its last handle, and after a crash", async () => {
     const { attributes, opened } = await fixture.fs.createTemporary(USER, ROOT_INO, 0o600, O_RDWR);

@@ -43,6 +43,21 @@ describe("extended attributes", () => {
     expect(get("user.a")).toBe("3");
   });
 
+  it("of the mount's own can be read where it has something to say, and changed by nobody", async () => {
+    const mountXattrs = new Map([[nameOf("user.podfs.test"), Buffer.from("said")]]);
+    expect(kindOf(() => get("user.podfs.test"))).toBe("no-attribute");
+    expect(kindOf(() => set("user.podfs.test"))).toBe("not-permitted");
+    expect(kindOf(() => fixture.fs.removeXattr(USER, ino, nameOf("user.podfs.test")))).toBe("not-permitted");
+    await fixture.dispose();
+    fixture = new FsFixture({ mountXattrs });
+    ino = await fixture.file("f");
+    expect(get("user.podfs.test")).toBe("said");
+    expect(Buffer.from(fixture.fs.getXattr(ROOT_INO, nameOf("user.podfs.test"))).toString()).toBe("said");
+    expect(fixture.fs.listXattrs(ino)).toEqual([]);
+    expect(kindOf(() => set("user.podfs.test"))).toBe("not-permitted");
+    expect(kindOf(() => get("user.podfs.other"))).toBe("no-attribute");
+  });
+
   it("hold 64 KiB, in names of 255 bytes, whose list has 64 KiB", () => {
     set("user.a", Buffer.alloc(65_536));
     expect(kindOf(() => set("user.a", Buffer.alloc(65_537)))).toBe("too-big");

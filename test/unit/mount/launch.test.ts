@@ -7,6 +7,7 @@ import { UserError } from "../../../src/base/index.js";
 import { processEnvironment, resolveMountOptions } from "../../../src/config/index.js";
 import { type LaunchOptions, launchDaemon } from "../../../src/mount/launch.js";
 import type { MountSummary } from "../../../src/mount/launch-protocol.js";
+import { prepareStateDirectory } from "../../../src/mount/state-directory.js";
 
 const entry = fileURLToPath(new URL("./launched-program.mjs", import.meta.url));
 let directory: string;
@@ -49,6 +50,13 @@ describe("starting a mount in the background", () => {
     const abort = new AbortController();
     const launched = launch("slow", { onProgress: () => abort.abort(), signal: abort.signal });
     await expect(launched).rejects.toThrow(/^interrupted before the mount was ready/);
+  });
+
+  test("refuses a state directory in which no socket could be named", async () => {
+    const long = join(directory, "x".repeat(100));
+    await expect(prepareStateDirectory(long, "/workspace", "pod")).rejects.toThrow(
+      /too long by \d+ bytes.*PODFS_STATE_DIR/,
+    );
   });
 
   test("refuses a state directory that others can write to", async () => {

@@ -29,5 +29,25 @@ export function sampleStatus(mountpoint: string): StatusReport {
     backend: { puts: 17, gets: 230, deletes: 0, putBytes: 2e9, getBytes: 5e9, retries: 3, errors: 1 },
     fuse: { requests: { LOOKUP: 120_000, GETATTR: 60_000, OPEN: 500, RELEASE: 500, CREATE: 20, READDIRPLUS: 7 } },
     lease: { epoch: 3, holder: "pod-1 (pid 4711)" },
+    staging: {
+      socket: "/var/lib/podfs/workspace-0123456789ab/staging",
+      memoryBytes: 8 * 1024 ** 3,
+      usedBytes: 1024 ** 3,
+      io: { engine: "threads", reason: "io_uring is forbidden here (EPERM)" },
+      clients: [
+        { pid: 815, client: "python 0.1.0", mode: "shm", reason: "", ringBytes: 512 * 1024 ** 2, saves: 1 },
+        {
+          pid: 816,
+          client: "python 0.1.0",
+          mode: "shm",
+          reason: "the client is in another PID namespace",
+          ringBytes: 512 * 1024 ** 2,
+          saves: 0,
+        },
+      ],
+      committed: 14,
+      failed: 1,
+      committedBytes: 56 * 1024 ** 3,
+    },
   };
 }

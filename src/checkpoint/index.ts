@@ -1,0 +1,12 @@
+export type { SafetensorsDtype } from "../format/index.js";
+export { findCheckpoint, listCheckpoints } from "./catalog.js";
+export { CheckpointError, type CheckpointErrorKind } from "./errors.js";
+export type { CheckpointInfo } from "./inspect.js";
+export type { LoadOptions } from "./load.js";
+export { parseCheckpointPath } from "./names.js";
+export { type Removal, removeCheckpoint } from "./remove.js";
+export type { Save } from "./save.js";
+export type { StagerMode } from "./sink.js";
+export { type SaveOptions, Stager, type StagerOptions } from "./stager.js";
+export type { DeviceMemory, LoadedTensor, Tensor, TensorData } from "./tensors.js";
+export { type Verdict, verifyCheckpoint } from "./verify.js";

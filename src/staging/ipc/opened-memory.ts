@@ -1,0 +1,45 @@
+import { ignore } from "../../base/index.js";
+import type { DeviceCopier } from "../../native/index.js";
+
+/**
+ * Device memory of a client that one save has open: each allocation once, until the save ends. Its owner must not free it
+ * before: NVIDIA leaves undefined what would happen then.
+ */
+export class OpenedMemory {
+  readonly #opened = new Map<DeviceCopier, Map<string, Promise<bigint>>>();
+  readonly #copies = new Set<Promise<void>>();
+
+  /**
+   * @param handle of an allocation, 128 hexadecimal digits.
+   * @returns where the allocation is in this process.
+   */
+  open(copier: DeviceCopier, handle: string): Promise<bigint> {
+    const ofCopier = this.#opened.get(copier) ?? new Map<string, Promise<bigint>>();
+    this.#opened.set(copier, ofCopier);
+    const address = ofCopier.get(handle) ?? copier.openIpc(Buffer.from(handle, "hex"));
+    ofCopier.set(handle, address);
+    return address;
+  }
+
+  /** Keeps the memory open until the copy has ended. */
+  async use(copy: Promise<void>): Promise<void> {
+    this.#copies.add(copy);
+    try {
+      await copy;
+    } finally {
+      this.#copies.delete(copy);
+    }
+  }
+
+  /** Waits for the copies. What has been closed can be opened again. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#copies);
+    const opened = [...this.#opened];
+    this.#opened.clear();
+    const closed = opened.flatMap(([copier, handles]) =>
+      // What could not be opened has been reported by the copy that wanted it.
+      [...handles.values()].map((address) => address.then((at) => copier.closeIpc(at), ignore)),
+    );
+    await Promise.all(closed);
+  }
+}
