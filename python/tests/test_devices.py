@@ -130,6 +130,7 @@ with podfs.checkpoint(directory, mode=mode, ring_bytes=RING) as ck:
     except podfs.DeviceError as error:
         print("DeviceError:", error)
     assert os.listdir(directory) == [], os.listdir(directory)
+cuda.cuStreamSynchronize(stream.handle)  # what was uploaded is read late: not after the interpreter has freed it
 """
 
 

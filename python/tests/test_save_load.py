@@ -195,6 +195,8 @@ def test_arrays_of_numpy(place):
         assert into["a"].tolist() == state["a"].tolist()
         with pytest.raises(podfs.UnsupportedTensor, match=">f4"):
             ck.save({"a": state["a"].astype(">f4")}, "big-endian")
+        ck.save({"a": torch.ones(2), "scalar": numpy.float64(2.5)}, "scalar").wait()
+        assert os.path.getsize(os.path.join(place[0], "scalar.safetensors")) > 0
 
 
 def test_many_saves_at_once_and_waiting_for_all(place):

@@ -12,7 +12,7 @@ from typing import Any, Literal, Optional
 from . import _catalog, _objects, _ranks, _retention
 from ._catalog import CheckpointInfo
 from ._engine import RING_BYTES, Engine
-from ._errors import CheckpointExists, CheckpointNotFound, NotPermitted, StorageError
+from ._errors import CheckpointExists, CheckpointNotFound, of_system_error
 from ._names import (
     RANK_KEY,
     RANKS_KEY,
@@ -25,6 +25,7 @@ from ._names import (
 )
 from ._pending import PendingFile
 from ._restore import load_file
+from ._sources import is_tensor
 
 Mode = Literal["auto", "shm", "ipc", "file"]
 
@@ -45,10 +46,10 @@ def checkpoint(
     mode: "auto" takes the fastest way there is, and `reason` says why it is not the first. "shm": through memory
     shared with the daemon of the podfs mount that the directory is in. "ipc": the mount's daemon copies out of GPU
     memory by itself. "file": without a daemon, in any directory. What was asked for by name and is not to be had
-    raises DaemonUnavailable. ring_bytes: memory that tensors go through. A state that fits is saved without waiting
-    for the disk. keep: so many checkpoints stay; older ones that podfs wrote are removed when a new one is in the
-    volume. rank, world_size: of this process among those that save together; torch.distributed's where it is
-    initialised.
+    raises DaemonUnavailable.
+    ring_bytes: memory that tensors go through. A state that fits is saved without waiting for the disk.
+    keep: so many checkpoints stay; older ones that podfs wrote are removed when a new one is in the volume.
+    rank, world_size: of this process among those that save together; torch.distributed's where it is initialised.
     """
     return Checkpoint(path, mode, ring_bytes, keep, rank, world_size)
 
@@ -91,15 +92,17 @@ class Checkpoint:
         overwrite: bool = False,
         save_id: Optional[str] = None,
     ) -> PendingFile:
-        """Saves a state as the checkpoint `name`, which appears when it is complete. Returns when the tensors may be
-        changed.
+        """Saves a state as the checkpoint `name`, which appears when it is complete.
+
+        Returns when the tensors may be changed. On a GPU that means: by kernels that are queued from now on, on the
+        stream that is current now; work of other streams on these tensors is the caller's to wait for before.
 
         state: name → tensor (torch's on the CPU or on GPUs, NumPy's, or what has `__cuda_array_interface__`), any
         dtype that safetensors has, any shape and strides; tied weights are stored once. Any other object with tensors
-        in it is saved like `podfs.save` does. "May be changed" means on a GPU: by kernels that are queued from now on,
-        on the stream that is current now; work of other streams on these tensors is the caller's to wait for before.
-        metadata: strings that the file carries. overwrite: replaces a checkpoint of this name, when the new one is
-        complete. save_id: with several ranks and without torch.distributed: the same on all, new for each save.
+        in it is saved like `podfs.save` does.
+        metadata: strings that the file carries.
+        overwrite: replaces a checkpoint of this name, when the new one is complete.
+        save_id: with several ranks and without torch.distributed: the same on all, new for each save.
         Raises CheckpointExists, NoSpace, InvalidName, UnsupportedTensor, ReadOnly, ConnectionLost …; nothing is left
         then. What goes wrong after this has returned is raised by `wait`.
         """
@@ -135,8 +138,8 @@ class Checkpoint:
     def wait(self, durable: bool = False, timeout: Optional[float] = None) -> None:
         """Returns when all saves so far are complete on the local disk; durable: in the volume.
 
-        timeout: in seconds; WaitTimeout, and the saves go on. When all have ended, the first error is raised; each is,
-        once.
+        timeout: in seconds; WaitTimeout, and the saves go on. When all have ended, the first error that nobody has
+        been told of is raised.
         """
         self._engine.wait(durable, timeout)
 
@@ -148,12 +151,12 @@ class Checkpoint:
         names: Optional[Iterable[str]] = None,
         rank: Optional[int] = None,
     ) -> Any:
-        """Loads a checkpoint: name → tensor, or the object that was saved. Saves of this name that still run are not
-        waited for.
+        """Loads a checkpoint: name → tensor, or the object that was saved. A save that still runs is not waited for.
 
-        device: where new tensors go ("cpu", "cuda:0"); None is the CPU. into: tensors to be filled in place, of the
-        same dtypes and shapes as in the checkpoint; only these are loaded, unless names says more. names: which. rank:
-        what this rank saved; None: the tensors of all.
+        device: where new tensors go ("cpu", "cuda:0"); None is the CPU.
+        into: tensors to be filled in place, of the same dtypes and shapes as in the checkpoint; only these are loaded,
+        unless names says more.
+        names: which. rank: what this rank saved; None: the tensors of all.
         Raises CheckpointNotFound, DamagedCheckpoint, TensorMismatch, DeviceError, StorageError. When it raises,
         tensors of `into` may have been filled in part.
         """
@@ -183,7 +186,7 @@ class Checkpoint:
             except FileNotFoundError:
                 continue
             except OSError as cause:
-                raise NotPermitted(f"{filename} cannot be removed: {cause.strerror}") from cause
+                raise of_system_error(cause, filename) from cause
 
     def close(self) -> None:
         """Waits until all saves are complete, then gives back the memory. Raises the first error of those."""
@@ -207,18 +210,14 @@ def _make_directory(path: str) -> None:
         os.makedirs(path, exist_ok=True)
     except FileExistsError as cause:
         raise CheckpointExists(f"{path} is not a directory") from cause
-    except PermissionError as cause:
-        raise NotPermitted(f"{path} cannot be made: {cause.strerror}") from cause
     except OSError as cause:
-        raise StorageError(f"{path} cannot be made: {cause.strerror}") from cause
+        raise of_system_error(cause, path) from cause
 
 
 def _is_flat(state: Any) -> bool:
     """Whether the state is tensors by name, and nothing else."""
-    kinds = ("__cuda_array_interface__", "__array_interface__", "data_ptr")
     return isinstance(state, Mapping) and all(
-        isinstance(name, str) and any(hasattr(type(value), kind) or hasattr(value, kind) for kind in kinds)
-        for name, value in state.items()
+        isinstance(name, str) and is_tensor(value) for name, value in state.items()
     )
 
 

@@ -20,8 +20,7 @@ from ._ring import Ring
 from ._sink import SinkSave
 from ._sources import DeviceSource, Source, is_device
 
-#: In mode "ipc", what is smaller is copied here: a message of its own for the mount would be larger than a page of
-# data.
+#: In mode "ipc", what is smaller is copied by this process: the messages about it would be larger than a line may be.
 IPC_BYTES_MIN = 16 << 10
 
 

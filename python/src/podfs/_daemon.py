@@ -51,8 +51,8 @@ class DaemonSink:
 
     def __init__(self, directory: str, mode: str, ring_bytes: int, reason: str) -> None:
         """Connects. Raises DaemonUnavailable and ProtocolError. reason: why this mode, for the mount's status."""
-        self._device = os.stat(directory).st_dev
         path = socket_path_of(directory)
+        self._device = _stat(directory).st_dev
         self._lock = threading.Lock()
         self._error: Optional[_errors.PodfsError] = None
         self._next_save = 1
@@ -110,7 +110,7 @@ class DaemonSink:
         return self._error is None
 
     def begin(self, target: Target) -> DaemonSave:
-        directory = os.stat(target.directory)
+        directory = _stat(target.directory)
         if directory.st_dev != self._device:
             raise _errors.DaemonUnavailable(f"{target.directory} is not in the mount that is connected to")
         with self._lock:
@@ -296,13 +296,20 @@ class DaemonSave:
             if self._published is not None:
                 self._published.settle(error)
             return
-        self._error = error
+        self._error = self._error or error
         self._sink.settle(self, committed=False)
         for outcome in (self.begun, self.named):
             outcome.settle(error)
         with self._copied:
             self._copied.notify_all()
         self._sink.ring.wake()
+
+
+def _stat(directory: str) -> os.stat_result:
+    try:
+        return os.stat(directory)
+    except OSError as cause:
+        raise _errors.of_system_error(cause, directory) from cause
 
 
 def _umask() -> int:

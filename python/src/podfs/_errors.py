@@ -103,3 +103,21 @@ class WaitTimeout(PodfsError, TimeoutError):
 
 class Cancelled(PodfsError, RuntimeError):
     """The save was given up before it was committed, and has left nothing behind."""
+
+
+def of_system_error(cause: OSError, what: str) -> PodfsError:
+    """The error of this package for a failed system call on `what`."""
+    text = f"{what}: {cause.strerror}"
+    if cause.errno in (_errno.ENOSPC, _errno.EDQUOT):
+        return NoSpace(text)
+    if cause.errno == _errno.EROFS:
+        return ReadOnly(text)
+    if cause.errno in (_errno.EACCES, _errno.EPERM):
+        return NotPermitted(text)
+    if cause.errno in (_errno.ENOENT, _errno.ENOTDIR):
+        return CheckpointNotFound(text)
+    if cause.errno == _errno.EEXIST:
+        return CheckpointExists(f"{what} exists; overwrite=True replaces it")
+    if cause.errno == _errno.ENOTCONN:  # a FUSE mount without its daemon
+        return DaemonUnavailable(text)
+    return StorageError(text)

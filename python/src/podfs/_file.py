@@ -12,7 +12,7 @@ from . import _errors
 from ._pending import Deadline, Outcome
 from ._ring import Ring, slots_for
 from ._sink import Target
-from ._temporary import TemporaryFile, error_of, sync_directory
+from ._temporary import TemporaryFile, sync_directory
 
 #: Requests in flight are slots of 16 MiB: enough of them to keep a disk busy.
 WRITER_THREADS = 4
@@ -91,7 +91,7 @@ class FileSave:
             if self._error is None:
                 self._file.write(self._sink.ring.slot(slot)[:length], offset)
         except OSError as cause:
-            self._set_error(error_of(cause, self._file.final))
+            self._set_error(_errors.of_system_error(cause, self._file.final))
         finally:
             self._sink.ring.release(slot)
             with self._lock:

@@ -33,7 +33,7 @@ class Route:
         self._lock = threading.Lock()
         self._ipc_tried = sink is not None
         self._no_ipc = ""
-        self._use(sink or self._open())
+        self._use(sink or self._open(mode))
         self._former: list[tuple[Sink, Staging]] = []
 
     @property
@@ -53,8 +53,10 @@ class Route:
         """The way for a save with these tensors on GPUs. A mount that has come back is connected to again."""
         with self._lock:
             if not self._sink.alive:
-                self._former.append((self._sink, self._staging))
-                self._use(self._open())
+                former = (self._sink, self._staging)
+                # Not "auto" again: a program that had a mount does not want to go on without it unnoticed.
+                self._use(self._open("shm" if self._wanted == "auto" else self._wanted))
+                self._former.append(former)
             if devices and self._sink.mode == "shm" and self._wanted == "auto":
                 self._staging.devices(devices[0].ordinal)
                 if self._staging.unpinned and not self._ipc_tried:
@@ -66,15 +68,15 @@ class Route:
         self._sink = sink
         self._staging = Staging(sink.ring)
 
-    def _open(self) -> Sink:
-        if self._wanted == "file":
+    def _open(self, mode: str) -> Sink:
+        if mode == "file":
             return FileSink(self._ring_bytes, "")
-        if self._wanted == "ipc":
+        if mode == "ipc":
             return self._open_ipc("asked for")
         try:
             return DaemonSink(self._directory, "shm", self._ring_bytes, "")
         except (DaemonUnavailable, ProtocolError) as error:
-            if self._wanted == "shm":
+            if mode == "shm":
                 raise
             return FileSink(self._ring_bytes, str(error))
 

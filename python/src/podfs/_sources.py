@@ -1,5 +1,4 @@
-"""What is saved: tensors of torch, and whatever has one of the array interfaces, as runs of bytes in host or device
-memory.
+"""What is saved: tensors of torch, and what has an array interface, as runs of bytes in host or device memory.
 
 A source knows where its bytes are and keeps them alive. Nothing is copied here, with one exception: tensors whose
 elements do not lie side by side are put in order when their turn comes, one at a time.
@@ -184,8 +183,22 @@ class ArrayDeviceSource:
         pass
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether `describe` knows this kind of thing; it may still be one that safetensors cannot hold."""
+    torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return True
+    # A scalar of NumPy's has the interface, but no memory that stays.
+    if numpy is not None and isinstance(value, numpy.generic):
+        return False
+    return hasattr(value, "__cuda_array_interface__") or hasattr(value, "__array_interface__")
+
+
 def describe(name: str, value: Any) -> Source:
     """The source of one value of a state. Raises UnsupportedTensor."""
+    if not is_tensor(value):
+        kind = type(value).__name__
+        raise UnsupportedTensor(f"{name!r} is no tensor but {kind}: podfs.save(object, path) takes any object")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         return _describe_torch(name, value)
@@ -194,12 +207,8 @@ def describe(name: str, value: Any) -> Source:
         if not _is_contiguous(interface, _interface_type(name, value, interface)):
             raise UnsupportedTensor(f"{name!r}: device arrays must be contiguous, unless they are torch's")
         return ArrayDeviceSource(value, interface, _interface_type(name, value, interface))
-    interface = getattr(value, "__array_interface__", None)
-    if interface is not None:
-        return ArrayHostSource(value, interface, _interface_type(name, value, interface))
-    raise UnsupportedTensor(
-        f"{name!r} is no tensor but {type(value).__name__}: podfs.save(object, path) takes any object"
-    )
+    interface = value.__array_interface__
+    return ArrayHostSource(value, interface, _interface_type(name, value, interface))
 
 
 def _describe_torch(name: str, tensor: torch.Tensor) -> Source:

@@ -13,6 +13,7 @@ import fcntl
 import os
 import secrets
 import struct
+from contextlib import suppress
 from typing import Optional
 
 from . import _errors
@@ -24,22 +25,6 @@ _libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 #: What filesystems say that do not know a call.
 UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.EMLINK})
 _MARK = ".podfs-"
-
-
-def error_of(cause: OSError, what: str) -> _errors.PodfsError:
-    """The error of this package for a failed system call."""
-    text = f"{what}: {cause.strerror}"
-    if cause.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _errors.NoSpace(text)
-    if cause.errno == errno.EROFS:
-        return _errors.ReadOnly(text)
-    if cause.errno in (errno.EACCES, errno.EPERM):
-        return _errors.NotPermitted(text)
-    if cause.errno in (errno.ENOENT, errno.ENOTDIR):
-        return _errors.CheckpointNotFound(text)
-    if cause.errno == errno.EEXIST:
-        return _errors.CheckpointExists(f"{what} exists; overwrite=True replaces it")
-    return _errors.StorageError(text)
 
 
 class TemporaryFile:
@@ -59,7 +44,7 @@ class TemporaryFile:
             self._direct = _open_direct(self._path)
         except OSError as cause:
             self.discard()
-            raise error_of(cause, self.final) from cause
+            raise _errors.of_system_error(cause, self.final) from cause
 
     @property
     def direct(self) -> bool:
@@ -100,7 +85,7 @@ class TemporaryFile:
                 self._name_new()
             sync_directory(self._directory)
         except OSError as cause:
-            raise error_of(cause, self.final) from cause
+            raise _errors.of_system_error(cause, self.final) from cause
         finally:
             self._close()
 
@@ -128,7 +113,8 @@ class TemporaryFile:
         descriptors, self._direct, self._plain = (self._direct, self._plain), None, -1
         for descriptor in descriptors:
             if descriptor is not None and descriptor >= 0:
-                os.close(descriptor)
+                with suppress(OSError):  # what matters has been synced
+                    os.close(descriptor)
 
 
 def check_replaceable(path: str, replace: bool) -> None:
@@ -157,7 +143,7 @@ def _create(target: Target) -> tuple[str, int]:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except OSError as cause:
-            raise error_of(cause, target.directory) from cause
+            raise _errors.of_system_error(cause, target.directory) from cause
         # Another writer may take it for a dead one's before it is locked, and is then about to remove it.
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink > 0:
             return path, descriptor
@@ -180,7 +166,7 @@ def remove_leftovers(directory: str) -> None:
     try:
         names = [name for name in os.listdir(directory) if name.startswith(".") and _MARK in name]
     except OSError as cause:
-        raise error_of(cause, directory) from cause
+        raise _errors.of_system_error(cause, directory) from cause
     for name in names:
         path = os.path.join(directory, name)
         try:
