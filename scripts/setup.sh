@@ -13,6 +13,7 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$root"
 . scripts/setup-stamp.sh
+. scripts/setup-steps.sh
 . scripts/setup-system.sh
 
 force=no test=no check=no
@@ -29,29 +30,6 @@ for argument in "$@"; do
 done
 
 log=build/setup.log
-
-say() { echo "podfs: $*" >&2; }
-
-fail() {
-  say "$*"
-  exit 1
-}
-
-# step NAME COMMAND…: one line that says how it went; what the command printed goes to the log.
-step() {
-  name=$1
-  shift
-  printf '  %-18s ' "$name" >&2
-  started=$(date +%s)
-  echo "== $name: $*" >>"$log"
-  if "$@" >>"$log" 2>&1 </dev/null; then
-    echo "done ($(($(date +%s) - started)) s)" >&2
-  else
-    echo "failed; the end of $root/$log:" >&2
-    sed -n "/^== $name: /,\$p" "$log" | tail -n 20 | sed 's/^/    /' >&2
-    exit 1
-  fi
-}
 
 check_node() {
   command -v node >/dev/null || fail "Node.js 20.19 or newer is needed and there is none; install it (https://nodejs.org)"

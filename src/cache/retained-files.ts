@@ -6,6 +6,8 @@ import type { OpenFile } from "./open-image.js";
 const COUNT_MIN = 64;
 const COUNT_MAX = 8192;
 const COUNT_DEFAULT = 256;
+/** Thousands of close(2) in one turn of the event loop would be felt. */
+const CLOSED_AT_ONCE = 256;
 
 /**
  * Content files that nobody has open, with their descriptors kept: to open them again costs no disk wait. Those whose
@@ -77,9 +79,13 @@ export class RetainedFiles {
   }
 
   async closeAll(): Promise<void> {
-    for (const open of [...this.#kept.values(), ...this.#recent.values()]) this.close(open);
+    const all = [...this.#kept.values(), ...this.#recent.values()];
     this.#kept.clear();
     this.#recent.clear();
+    for (const [index, open] of all.entries()) {
+      this.close(open);
+      if (index % CLOSED_AT_ONCE === CLOSED_AT_ONCE - 1) await new Promise(setImmediate);
+    }
     await Promise.all(this.#closing.values());
   }
 }
