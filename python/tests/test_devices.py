@@ -187,3 +187,36 @@ with podfs.checkpoint(sys.argv[1], mode="file") as ck:
     if not printed:
         pytest.skip("this machine has a CUDA driver")
     assert "no CUDA driver" in printed
+
+
+PLACEMENT = """
+import builtins, io
+from podfs._cuda import Driver
+from podfs._daemon import _placement
+
+# No GPU, and perhaps no NUMA: what the driver says is the simulated one's, what sysfs says this test's.
+asked = []
+def told(path, *args, **kwargs):
+    if not str(path).startswith("/sys/bus/pci/devices/"):
+        return plain(path, *args, **kwargs)
+    asked.append(path)
+    return io.StringIO(answers.pop(0))
+plain, builtins.open = open, told
+answers = ["1\\n", "-1\\n"]
+assert Driver.load().numa_node_of(0) == 1
+assert Driver.load().numa_node_of(0) is None
+assert asked[0] == asked[0].lower() and asked[0].endswith("/numa_node"), asked
+assert _placement() == {}, "nothing has begun to compute on a GPU"
+class Torch:
+    class cuda:
+        is_initialized = staticmethod(lambda: True)
+        current_device = staticmethod(lambda: 0)
+sys.modules["torch"] = Torch
+answers = ["1\\n"]
+assert _placement() == {"numaNode": 1}
+print("placed")
+"""
+
+
+def test_the_ring_is_to_be_at_the_gpu(tmp_path, simulated_cuda):
+    assert run(PLACEMENT, (str(tmp_path), "file"), simulated_cuda) == "placed\n"

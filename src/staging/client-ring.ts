@@ -7,7 +7,7 @@ import { type RingBudget, type RingGrant, SLOTS_MIN } from "./ring-budget.js";
 const SLOT_UNIT_BYTES = 2 << 20;
 /** Larger ones gain nothing, and a pair of them should fit every budget. */
 const SLOT_BYTES_MAX = 1 << 30;
-/** Any memory: the client's threads fill it, and they are moved about. */
+/** What the client's threads fill; they are moved about. */
 const ANY_NUMA_NODE = -1;
 
 /**
@@ -28,9 +28,9 @@ export class ClientRing {
   constructor(
     addon: Pick<StagingAddon, "createRing">,
     budget: RingBudget,
-    wanted: { readonly slots: number; readonly slotBytes: number },
+    wanted: { readonly slots: number; readonly slotBytes: number; readonly numaNode?: number },
   ) {
-    const { slots, slotBytes } = wanted;
+    const { slots, slotBytes, numaNode = ANY_NUMA_NODE } = wanted;
     if (slots < SLOTS_MIN || slotBytes === 0 || slotBytes % SLOT_UNIT_BYTES !== 0 || slotBytes > SLOT_BYTES_MAX) {
       throw new StagingError(
         "protocol",
@@ -39,7 +39,7 @@ export class ClientRing {
     }
     this.#grant = budget.take(wanted);
     try {
-      this.ring = addon.createRing({ slots: this.#grant.slots, slotBytes, numaNode: ANY_NUMA_NODE });
+      this.ring = addon.createRing({ slots: this.#grant.slots, slotBytes, numaNode });
     } catch (error) {
       this.#grant.release();
       const reason = error instanceof Error ? error.message : String(error);

@@ -31,6 +31,7 @@ function messageOf(type: string, message: JsonObject): ClientMessage | undefined
         mode: message.string("mode") === "ipc" ? "ipc" : "shm",
         slots: message.integer("slots"),
         slotBytes: message.integer("slotBytes"),
+        ...(message.members.numaNode !== undefined && { numaNode: message.integer("numaNode") }),
         pidNamespace: message.integer("pidNamespace"),
         reason: message.string("reason"),
       };

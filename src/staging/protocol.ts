@@ -32,6 +32,8 @@ export type ClientMessage =
       readonly mode: StagingMode;
       readonly slots: number;
       readonly slotBytes: number;
+      /** Where the client's GPU is, so that the ring is there too; without it, any. */
+      readonly numaNode?: number;
       /** Inode number of /proc/self/ns/pid: IPC handles mean nothing in another PID namespace. */
       readonly pidNamespace: number;
       /** Why the client wants this mode rather than the first; empty if it does not. */

@@ -32,6 +32,7 @@ _PROTOTYPES: dict[str, list[Any]] = {
     "cuInit": [c_uint],
     "cuDriverGetVersion": [POINTER(c_int)],
     "cuDeviceGet": [POINTER(c_int), c_int],
+    "cuDeviceGetPCIBusId": [c_char_p, c_int, c_int],
     "cuDeviceGetUuid_v2": [c_void_p, c_int],
     "cuDevicePrimaryCtxRetain": [POINTER(c_void_p), c_int],
     "cuCtxGetCurrent": [POINTER(c_void_p)],
@@ -136,6 +137,18 @@ class Driver:
         self.call("cuDeviceGetUuid_v2", raw, device)
         digits = raw.raw.hex()
         return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+    def numa_node_of(self, ordinal: int) -> Optional[int]:
+        """The NUMA node that the GPU is at; None where it is not known."""
+        device, address = c_int(), ctypes.create_string_buffer(32)
+        self.call("cuDeviceGet", byref(device), ordinal)
+        self.call("cuDeviceGetPCIBusId", address, len(address), device)
+        try:
+            with open(f"/sys/bus/pci/devices/{address.value.decode().lower()}/numa_node", encoding="ascii") as file:
+                node = int(file.read())
+        except (OSError, ValueError):
+            return None
+        return node if node >= 0 else None
 
     def ipc_handle(self, address: int) -> tuple[str, int]:
         """(handle in hexadecimal, offset of `address` in the allocation that it names). The context must be current."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import _errors
+from ._cuda import Driver
 from ._pending import Deadline, Outcome
 from ._ring import Ring, slots_for
 from ._sink import Target
@@ -44,6 +46,18 @@ def _error_of(message: dict[str, Any], what: str = "the mount") -> _errors.Podfs
     if message.get("kind") == "exists":
         return kind(f"{what} exists; overwrite=True replaces it")
     return kind(f"{what}: {message.get('message', 'no reason is given')}")
+
+
+def _placement() -> dict[str, int]:
+    """Where the ring is best: at the GPU that the program computes on, if it has begun to."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    try:
+        node = Driver.load().numa_node_of(torch.cuda.current_device())
+    except _errors.DeviceError:
+        return {}
+    return {} if node is None else {"numaNode": node}
 
 
 class DaemonSink:
@@ -87,6 +101,7 @@ class DaemonSink:
                 "slotBytes": slot_bytes,
                 "pidNamespace": os.stat("/proc/self/ns/pid").st_ino,
                 "reason": reason,
+                **_placement(),
             }
         )
         answer = self._reader.read_first(HELLO_TIMEOUT_S)

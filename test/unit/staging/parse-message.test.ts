@@ -1,11 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { parseMessage } from "../../../src/staging/parse-message.js";
 
+const HELLO = {
+  ...{ type: "hello", version: 1, pid: 2, client: "c", mode: "shm", slots: 2, slotBytes: 4096 },
+  ...{ pidNamespace: 3, reason: "" },
+};
 const BEGIN = { type: "begin", save: 1, parent: 1, name: "a", sizeBytes: 10, replace: false, mode: 0o644 };
 const PIECE = { device: "GPU-1", handle: "00", handleOffset: 0, bytes: 5, slotOffset: 0 };
 
 describe("a message", () => {
   it("is taken with what it must have, and nothing else", () => {
+    expect(parseMessage(HELLO)).toEqual(HELLO);
+    expect(parseMessage({ ...HELLO, numaNode: 1 })).toEqual({ ...HELLO, numaNode: 1 });
     expect(parseMessage({ ...BEGIN, later: "unknown" })).toEqual(BEGIN);
     expect(parseMessage({ ...BEGIN, name: "\xff\x01" })).toMatchObject({ name: "\xff\x01" });
     const fill = { type: "fill", save: 1, slot: 0, offset: 0, length: 5, pieces: [PIECE] };
@@ -27,6 +33,7 @@ describe("a message", () => {
     ["begin"],
     [{}],
     [{ type: 3 }],
+    [{ ...HELLO, numaNode: -1 }],
     [{ ...BEGIN, save: -1 }],
     [{ ...BEGIN, save: 1.5 }],
     [{ ...BEGIN, sizeBytes: "10" }],
