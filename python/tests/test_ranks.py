@@ -246,7 +246,8 @@ def _save_twice(rank, directory):
                 outcomes.append("saved")
             except podfs.CheckpointExists:
                 outcomes.append("exists")
-    torch.distributed.barrier()
+            # It is complete when all have waited.
+            torch.distributed.barrier()
     with podfs.checkpoint(directory, ring_bytes=RING_BYTES) as ck:
         ck.save(state_of(rank, 5.0), "step", overwrite=True)
         ck.wait()

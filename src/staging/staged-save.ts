@@ -12,6 +12,11 @@ import { inoAt, type NamingFileSystem, type Place, UnnamedFile } from "./unnamed
 
 /** What O_DIRECT asks of offsets, of any disk. */
 const ALIGNMENT_BYTES = 4096;
+/**
+ * Taken with the file and given back right before it is named: the metadata store may have to grow then, on a disk that others
+ * have filled meanwhile.
+ */
+const NAMING_ROOM_BYTES = 1 << 20;
 
 /** The kernel's memory of names and attributes, which does not hear of what did not come through it. */
 export interface KernelMemory {
@@ -80,7 +85,7 @@ export class StagedSave {
       await cache.hold(this.#unnamed.content, sizeBytes);
       this.#goOn("beginning");
       this.#file = await io.open(this.#unnamed.path, "write", lane);
-      if (sizeBytes > 0) await this.#file.allocate(sizeBytes);
+      await this.#file.allocate(sizeBytes + NAMING_ROOM_BYTES);
       this.#goOn("beginning");
     } catch (error) {
       this.#letGo();
