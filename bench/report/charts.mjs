@@ -41,14 +41,17 @@ export function ratioCharts(rows) {
 }
 
 function ratioChart(line, rows) {
+  // One round in which the yardstick waited for a disk would squeeze all others.
+  const edge = Math.max(2 * line, ...rows.map(({ ratio }) => 1.2 * ratio.median));
+  const isCut = rows.some(({ ratio }) => ratio.max > edge);
   return barChart({
     title: `podfs as a ratio to its yardstick, target ${line}`,
-    note: "median of the rounds, whiskers from the lowest to the highest",
+    note: `median of the rounds, whiskers from the lowest to the highest${isCut ? `, at most ${edge.toFixed(1)}` : ""}`,
     unit: "ratio",
     reference: { value: line, label: `target ${line}` },
     groups: rows.map(({ title: label, group, ratio, yardstick }) => ({
       label: `${label} (${group})`,
-      bars: [{ label: `of ${yardstick}`, value: ratio.median, low: ratio.min, high: ratio.max }],
+      bars: [{ label: `of ${yardstick}`, value: ratio.median, low: ratio.min, high: Math.min(ratio.max, edge) }],
     })),
   });
 }
