@@ -1,5 +1,6 @@
 export type { SafetensorsDtype } from "../format/index.js";
 export { findCheckpoint, listCheckpoints } from "./catalog.js";
+export { checkpointsAt } from "./checkpoints-at.js";
 export { CheckpointError, type CheckpointErrorKind } from "./errors.js";
 export type { CheckpointInfo } from "./inspect.js";
 export type { LoadOptions } from "./load.js";

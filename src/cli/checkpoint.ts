@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { formatBytes, PodfsError } from "../base/index.js";
 import {
   type CheckpointInfo,
+  checkpointsAt,
   listCheckpoints,
   parseCheckpointPath,
   removeCheckpoint,
@@ -17,6 +18,7 @@ Examples:
   podfs checkpoint ls /workspace/ckpt
   podfs checkpoint ls --json /workspace/ckpt | jq -r '.[0].name'   the newest
   podfs checkpoint verify /workspace/ckpt/step-1000
+  podfs checkpoint verify /workspace/ckpt                          all in it
   podfs checkpoint rm /workspace/ckpt/step-100 /workspace/ckpt/step-200
 
 A checkpoint is NAME.safetensors, or the files of several ranks and the index
@@ -41,7 +43,7 @@ export function setUpCheckpoint(program: Command, setExitCode: SetExitCode): voi
       print(json, checkpoints, () => renderCheckpoints(checkpoints));
     });
   subcommand(checkpoint, "verify", "read checkpoints to the last byte, and say whether they are whole")
-    .argument("<PATH...>", "checkpoints")
+    .argument("<PATH...>", "checkpoints, or directories of them")
     .option("--json", "print as JSON")
     .action(async (paths: readonly string[], { json }: Flags) => {
       const verdicts = await verifyAll(paths);
@@ -84,8 +86,9 @@ async function verifyAll(paths: readonly string[]): Promise<PathVerdict[]> {
   const verdicts: PathVerdict[] = [];
   for (const path of paths) {
     try {
-      const { directory, name } = parseCheckpointPath(path);
-      verdicts.push({ path, ...(await verifyCheckpoint(directory, name)) });
+      for (const found of await checkpointsAt(path)) {
+        verdicts.push({ path: found.path, ...(await verifyCheckpoint(found.directory, found.name)) });
+      }
     } catch (error) {
       if (!(error instanceof PodfsError)) throw error;
       verdicts.push({ path, checkpoint: null, problems: [error.message] });

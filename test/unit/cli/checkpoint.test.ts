@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -78,6 +78,23 @@ describe("podfs checkpoint verify", () => {
       expect.stringMatching(/good: whole/),
       "",
     ]);
+  });
+
+  test("looks at all in a directory; at the checkpoint, where a directory has the same name", async () => {
+    await writeTwoRanks(directory, "two", ID);
+    await writeRank(directory, "one");
+    const { exitCode, stdout } = await run("checkpoint", "verify", directory);
+    expect(exitCode).toBe(0);
+    const lines = stdout.trim().split("\n");
+    expect(lines.map((line) => line.split(":")[0]).sort()).toEqual([join(directory, "one"), join(directory, "two")]);
+    await mkdir(join(directory, "one"));
+    const one = join(directory, "one");
+    expect((await run("checkpoint", "verify", one)).stdout).toMatch(/one: whole, 1 tensor,/);
+    await rm(join(directory, "one.safetensors"));
+    expect(await run("checkpoint", "verify", one)).toMatchObject({
+      exitCode: 1,
+      stdout: `${one}: there are no checkpoints in ${one}\n`,
+    });
   });
 });
 
