@@ -255,6 +255,15 @@ def _save_twice(rank, directory):
         return outcomes, float(ck.load("step", rank=rank)[f"layer.{rank}"][0])
 
 
+def test_ranks_are_asked_for_when_something_is_saved(tmp_path, monkeypatch):
+    # A checkpoint that was opened before torch.distributed was initialised must not save as the only rank.
+    with podfs.checkpoint(str(tmp_path), mode="file", ring_bytes=RING_BYTES) as ck:
+        monkeypatch.setattr("podfs._ranks._distributed", lambda: (1, 2))
+        ck.save(state_of(1), "step", save_id="late")
+        ck.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00002-of-00002.safetensors"]
+
+
 def test_torch_distributed_agrees_on_the_save(directory):
     results = run_ranks(2, _save_twice, str(directory))
     assert results == [(["saved", "exists"], 5.0), (["saved", "exists"], 6.0)]

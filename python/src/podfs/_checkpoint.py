@@ -13,6 +13,7 @@ from . import _catalog, _objects, _ranks, _retention
 from ._catalog import CheckpointInfo
 from ._engine import RING_BYTES, Engine
 from ._errors import CheckpointExists, CheckpointNotFound, of_system_error
+from ._index import index_first
 from ._names import (
     RANK_KEY,
     RANKS_KEY,
@@ -70,7 +71,9 @@ class Checkpoint:
             raise ValueError(f"keep={keep}: at least the checkpoint that is being saved is kept")
         self.path = os.path.abspath(os.fspath(path))
         self._keep = keep
-        self._rank, self._ranks = _ranks.placement(rank, world_size)
+        # torch.distributed may be initialised later: what was not given is asked for at each save.
+        self._given = (rank, world_size)
+        _ranks.placement(rank, world_size)
         _make_directory(self.path)
         self._engine = Engine.open(self.path, mode, ring_bytes)
 
@@ -109,7 +112,8 @@ class Checkpoint:
         plain = check_name(name)
         tensors, told = (state, {}) if _is_flat(state) else _objects.pack(state)
         told = {**_FORMAT, **told, **_check_metadata(metadata or {})}
-        if self._ranks > 1:
+        rank, ranks = _ranks.placement(*self._given)
+        if ranks > 1:
             return _ranks.save(
                 self._engine,
                 self.path,
@@ -117,8 +121,8 @@ class Checkpoint:
                 tensors,
                 metadata=told,
                 overwrite=overwrite,
-                rank=self._rank,
-                ranks=self._ranks,
+                rank=rank,
+                ranks=ranks,
                 keep=self._keep,
                 save_id=save_id,
             )
@@ -180,7 +184,7 @@ class Checkpoint:
 
     def remove(self, name: str) -> None:
         """Removes a checkpoint, complete or not. Raises CheckpointNotFound."""
-        for filename in _index_first(_catalog.find(self.path, check_name(name)).files):
+        for filename in index_first(_catalog.find(self.path, check_name(name)).files):
             try:
                 os.unlink(os.path.join(self.path, filename))
             except FileNotFoundError:
@@ -228,8 +232,3 @@ def _check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
         if key.startswith(RESERVED_PREFIX):
             raise ValueError(f"metadata key {key!r}: keys that begin with {RESERVED_PREFIX!r} are podfs's own")
     return metadata
-
-
-def _index_first(files: Iterable[str]) -> list[str]:
-    # Without its index a checkpoint is none: so it is never seen with files missing.
-    return sorted(files, key=lambda filename: (not filename.endswith(".json"), filename))
