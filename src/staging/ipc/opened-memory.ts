@@ -1,5 +1,6 @@
 import { ignore } from "../../base/index.js";
 import type { DeviceCopier } from "../../native/index.js";
+import { Copies } from "./copies.js";
 
 /**
  * Device memory of a client that one save has open: each allocation once, until the save ends. Its owner must not free it
@@ -7,7 +8,7 @@ import type { DeviceCopier } from "../../native/index.js";
  */
 export class OpenedMemory {
   readonly #opened = new Map<DeviceCopier, Map<string, Promise<bigint>>>();
-  readonly #copies = new Set<Promise<void>>();
+  readonly #copies = new Copies();
 
   /**
    * @param handle of an allocation, 128 hexadecimal digits.
@@ -22,18 +23,13 @@ export class OpenedMemory {
   }
 
   /** Keeps the memory open until the copy has ended. */
-  async use(copy: Promise<void>): Promise<void> {
-    this.#copies.add(copy);
-    try {
-      await copy;
-    } finally {
-      this.#copies.delete(copy);
-    }
+  use(copy: Promise<void>): Promise<void> {
+    return this.#copies.run(copy);
   }
 
   /** Waits for the copies. What has been closed can be opened again. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#copies);
+    await this.#copies.ended();
     const opened = [...this.#opened];
     this.#opened.clear();
     const closed = opened.flatMap(([copier, handles]) =>

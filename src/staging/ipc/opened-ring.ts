@@ -1,5 +1,6 @@
 import { openSync } from "node:fs";
 import type { DeviceCopier, StagingAddon, StagingRing } from "../../native/index.js";
+import { Copies } from "./copies.js";
 import type { RingReference } from "./messages.js";
 
 /** A ring of the parent's, mapped in the child, and pinned for the devices that copy into it. */
@@ -8,7 +9,7 @@ export class OpenedRing {
   readonly #note: (message: string) => void;
   /** Whether it is pinned. */
   readonly #pins = new Map<DeviceCopier, Promise<boolean>>();
-  readonly #copies = new Set<Promise<void>>();
+  readonly #copies = new Copies();
 
   /** @throws a system error when it is not there. */
   constructor(addon: StagingAddon, reference: RingReference, note: (message: string) => void) {
@@ -27,18 +28,13 @@ export class OpenedRing {
   }
 
   /** Keeps the ring open until the copy has ended. */
-  async use(copy: Promise<void>): Promise<void> {
-    this.#copies.add(copy);
-    try {
-      await copy;
-    } finally {
-      this.#copies.delete(copy);
-    }
+  use(copy: Promise<void>): Promise<void> {
+    return this.#copies.run(copy);
   }
 
   /** Waits for what is copied into it. */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#copies);
+    await this.#copies.ended();
     const unpinned = [...this.#pins].map(async ([copier, pinning]) => {
       if (await pinning) await copier.unregister(this.ring);
     });

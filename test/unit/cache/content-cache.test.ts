@@ -58,14 +58,15 @@ test("a file that is opened again at once waits for nothing", async () => {
   under.cache.close(await content, READ);
 });
 
-test("a file whose descriptor is not kept waits for nothing either, where the kernel knows it; a damaged one is fetched", async () => {
+test("a file whose descriptor is not kept waits for nothing either, where the kernel knows it; a damaged one is fetched", async ({
+  skip,
+}) => {
   const bytes = randomBytes(10);
   const [ino = 0 as Ino, damaged = 0 as Ino] = await under.publish(bytes, randomBytes(20));
   under = await under.restart();
   const path = (of: Ino) => under.directory.contentPath(localOf(of).contentId);
   const fd = loadAddon().openCached(path(ino));
-  // Before Linux 5.12 the kernel cannot tell.
-  if (fd === -constants.errno.ENOSYS) return;
+  skip(fd === -constants.errno.ENOSYS, "before Linux 5.12 the kernel cannot tell");
   closeSync(fd);
   const content = under.cache.open(ino, READ);
   expect(content).not.toBeInstanceOf(Promise);
