@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { bash } from "../support/commands.mjs";
 import { inTurn } from "../support/context.mjs";
 import { EventLoopRow } from "../support/event-loop.mjs";
+import { settle } from "../support/files.mjs";
 import { fio } from "../support/fio.mjs";
 import { nativeName } from "../support/machine.mjs";
 import { OURS, Row } from "../support/row.mjs";
@@ -66,6 +67,8 @@ async function runJob(job, directory, { round, sizeMiB, seconds }) {
   const isNew = job.rw.includes("write");
   const file = join(directory, isNew ? `${job.id}-${round}` : "read");
   const isTimed = job.rw.startsWith("rand");
+  // Else the disk still writes what others have left, and makes who writes now wait for it.
+  if (isNew) await settle();
   const result = await fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) });
   // At once, before it is written back and uploaded while others are measured.
   if (isNew) await rm(file);

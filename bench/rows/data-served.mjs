@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { bash } from "../support/commands.mjs";
 import { inTurn } from "../support/context.mjs";
 import { EventLoopRow } from "../support/event-loop.mjs";
+import { settle } from "../support/files.mjs";
 import { fio } from "../support/fio.mjs";
 import { OURS, Row } from "../support/row.mjs";
 import { Workspace } from "../support/workspace.mjs";
@@ -41,8 +42,11 @@ async function* measure(context) {
       for (let round = 0; round < context.rounds(5); round++) {
         context.progress(`${job.title}, served, round ${round + 1}`);
         const figures = {};
-        for (const name of inTurn(Object.keys(contestants), round))
+        for (const name of inTurn(Object.keys(contestants), round)) {
+          // Else the disk still writes what others have left, and makes who writes now wait for it.
+          if (job.rw.includes("write")) await settle();
           figures[name] = await contestants[name]({ ...requestEach(job), sizeMiB, seconds }, round);
+        }
         row.add(figures);
         await loop.take(mount, job.title);
       }
