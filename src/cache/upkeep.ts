@@ -8,8 +8,11 @@ const TICK_MS = 200;
 const LOOK_TICKS = 10;
 /** … and what is rarely needed is done. */
 const TIDY_TICKS = 50;
-/** A removed file is uploaded no longer than this. */
-const ABANDONED_UPLOAD_MS = 10 * 60_000;
+/**
+ * A removed file is uploaded no longer than this. It may be the newest checkpoint that the volume can have, if each is replaced
+ * before it is uploaded; but it takes room on the disk.
+ */
+const ABANDONED_UPLOAD_MS = 60 * 60_000;
 
 /** Margins kept free below the limit, as shares of it with a ceiling in bytes. */
 const EVICT_BELOW = { share: 1 / 16, bytesMax: 2 * 2 ** 30 };

@@ -33,8 +33,9 @@ export function dropLink(
   const xattrs = takeXattrs(tx, ino);
   if (content !== undefined) {
     // Before the content record goes: a cache that still fetches the file for a reader needs its chunk list.
+    const unpublishedBytes = tx.local(ino)?.dirty ? content.sizeBytes : 0;
     context.cache.remove(tx, ino);
-    tx.deleteContent(ino);
+    tx.deleteContent(ino, unpublishedBytes);
   }
   tx.deleteInode(ino);
   const orphan: Orphan = {

@@ -1,5 +1,7 @@
 export type { Descriptor } from "../format/index.js";
 export type { LoadProgress } from "./checkpoint/load-volume.js";
+export type { FileContent } from "./content-records.js";
+export type { LatePlace } from "./late-content.js";
 export { LmdbStore } from "./lmdb/lmdb-store.js";
 export type { ChangedKeys } from "./log/apply-segment.js";
 export { DivergedError, MetaError, type MetaErrorKind, type UnpublishedWork } from "./meta-error.js";

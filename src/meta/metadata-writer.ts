@@ -1,6 +1,7 @@
 import { assert, type ChunkHash, type ContentId, type Ino, type Name, type OpSeq } from "../base/index.js";
 import {
   applyTouch,
+  CHUNK_SIZE_BYTES,
   type ChunkRecord,
   chunkKey,
   contentKey,
@@ -10,17 +11,14 @@ import {
   decodeDirectoryTimes,
   dentryKey,
   directoryTimesKey,
-  EXTENT_GROUP_CHUNKS,
   encodeChunkRecord,
   encodeContent,
   encodeDentry,
   encodeDirectoryTimes,
-  encodeExtent,
   encodeInode,
   encodePackRecord,
   extentKey,
   extentPrefix,
-  INLINE_CHUNKS_MAX,
   type InodeRecord,
   inodeKey,
   type LogEntry,
@@ -31,6 +29,7 @@ import {
   type Time,
   xattrKey,
 } from "../format/index.js";
+import { contentRecord, extentGroupCount, extentRecords } from "./content-records.js";
 import { dirtyKey, encodeLocalFile, garbageKey, isDirtyRecord, localKey } from "./local-records.js";
 import type { LocalFile, MetadataTransaction, OperationDependencies } from "./metadata.js";
 import { MetadataReader } from "./metadata-reader.js";
@@ -139,23 +138,24 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
       this.#put(contentKey(ino), encodeContent({ ...before, sizeBytes, mtime }));
       return;
     }
-    const inline = chunks.length <= INLINE_CHUNKS_MAX;
-    const record = { sizeBytes, mtime, version: this.seq, chunks: inline ? chunks : undefined };
-    this.#put(contentKey(ino), encodeContent(record));
-    if (!inline) this.#putExtents(ino, chunks);
-    if (before !== undefined && before.chunks === undefined) {
-      this.#deleteExtents(ino, inline ? 0 : Math.ceil(chunks.length / EXTENT_GROUP_CHUNKS));
-    }
+    this.#put(contentKey(ino), contentRecord({ sizeBytes, mtime, chunks }, this.seq));
+    for (const [group, record] of extentRecords({ chunks }).entries()) this.#putExtent(ino, group, record);
+    if (before !== undefined && before.chunks === undefined) this.#deleteExtents(ino, extentGroupCount(chunks.length));
   }
 
-  deleteContent(ino: Ino): void {
+  deleteContent(ino: Ino, unpublishedBytes: number): void {
     const key = contentKey(ino);
     const before = this.#tx.get(key);
     if (before === undefined) return;
     const { sizeBytes, chunks } = decodeContent(before);
     this.#contentBytes -= sizeBytes;
     this.#delete(key);
-    if (chunks === undefined) this.#deleteExtents(ino, 0);
+    const extents = chunks === undefined ? this.#deleteExtents(ino, 0) : 0;
+    // Not here, but maybe in the volume by then: see addLateContent.
+    const unpublished = extentGroupCount(Math.ceil(unpublishedBytes / CHUNK_SIZE_BYTES));
+    for (let group = extents; group < unpublished; group++) {
+      this.entries.push({ op: "delete", key: extentKey(ino, group) });
+    }
   }
 
   putChunk(hash: ChunkHash, record: ChunkRecord): void {
@@ -217,20 +217,18 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
     this.entries.push(entry);
   }
 
-  #putExtents(ino: Ino, chunks: readonly (ChunkHash | null)[]): void {
-    for (let group = 0; group * EXTENT_GROUP_CHUNKS < chunks.length; group++) {
-      const first = group * EXTENT_GROUP_CHUNKS;
-      const key = extentKey(ino, group);
-      const record = encodeExtent(chunks.slice(first, first + EXTENT_GROUP_CHUNKS));
-      const before = this.#tx.get(key);
-      // One changed chunk of a terabyte must not rewrite, and ship, the hashes of all others.
-      if (before === undefined || !record.equals(before)) this.#put(key, record);
-    }
+  #putExtent(ino: Ino, group: number, record: Buffer): void {
+    const key = extentKey(ino, group);
+    const before = this.#tx.get(key);
+    // One changed chunk of a terabyte must not rewrite, and ship, the hashes of all others.
+    if (before === undefined || !record.equals(before)) this.#put(key, record);
   }
 
-  #deleteExtents(ino: Ino, firstGroup: number): void {
+  /** @returns how many */
+  #deleteExtents(ino: Ino, firstGroup: number): number {
     const keys = Array.from(this.#tx.range(extentKey(ino, firstGroup), prefixEnd(extentPrefix(ino))), ([key]) => key);
     for (const key of keys) this.#delete(key);
+    return keys.length;
   }
 
   #put(key: Uint8Array, value: Uint8Array): void {

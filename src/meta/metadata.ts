@@ -9,6 +9,8 @@ import type {
   PackRecord,
   Time,
 } from "../format/index.js";
+import type { FileContent } from "./content-records.js";
+import type { LatePlace } from "./late-content.js";
 
 /** The local image of a regular file, in this cache directory. */
 export interface LocalFile {
@@ -91,7 +93,8 @@ export interface MetadataTransaction extends MetadataView {
     content: { readonly sizeBytes: number; readonly mtime: Time },
     chunks: readonly (ChunkHash | null)[] | undefined,
   ): void;
-  deleteContent(ino: Ino): void;
+  /** @param unpublishedBytes of a content that the volume does not have and may yet get, while it still has the file; else 0 */
+  deleteContent(ino: Ino, unpublishedBytes: number): void;
   putChunk(hash: ChunkHash, record: ChunkRecord): void;
   /** Registers a pack and returns its number. */
   addPack(record: PackRecord): PackNumber;
@@ -119,6 +122,11 @@ export interface Metadata extends MetadataView {
   update<T>(change: (tx: MetadataTransaction) => T): T;
   /** Called after each update that left an operation to ship, in seq order. */
   onOperation(listener: (operation: PendingOperation) => void): void;
+  /**
+   * A file was uploaded after it had been removed here: a pending operation before the removal gets its content.
+   * @returns whether that could be done
+   */
+  addLateContent(ino: Ino, content: FileContent, place: LatePlace): boolean;
   /** Operations not shipped, in seq order: what the listener would have heard. For the start. */
   pendingOperations(): Iterable<PendingOperation>;
   /** Files with dirty local images, for the start. */

@@ -8,7 +8,9 @@ import type {
   PackNumber,
   PackRecord,
 } from "../format/index.js";
+import type { FileContent } from "./content-records.js";
 import { deriveState } from "./derived-state.js";
+import { addLateContent, type LatePlace } from "./late-content.js";
 import { decodeLocalFile, factKey, LocalRange, localKey, numberOfKey, operationKey } from "./local-records.js";
 import { MetaError } from "./meta-error.js";
 import type { LocalFile, Metadata, MetadataTransaction, PendingOperation } from "./metadata.js";
@@ -78,6 +80,10 @@ export class VolumeMetadata implements Metadata {
 
   onOperation(listener: (operation: PendingOperation) => void): void {
     this.#listeners.push(listener);
+  }
+
+  addLateContent(ino: Ino, content: FileContent, place: LatePlace): boolean {
+    return this.#store.transact((tx) => addLateContent(tx, ino, content, place));
   }
 
   *pendingOperations(): Iterable<PendingOperation> {

@@ -37,6 +37,10 @@ export class BackgroundPublisher implements Publisher {
     this.#uploads = new UploadScheduler(tools, tools.clock, {
       currentSeq: () => this.#lastSeq,
       isContentNeeded: (ino) => this.#pending.needContent(ino),
+      onLateContent: (ino, content) => {
+        const place = this.#pending.placeOfLateContent(ino);
+        return place !== undefined && tools.metadata.addLateContent(ino, content, place);
+      },
       onUploaded: (urgent) => {
         this.#lastError = undefined;
         this.#retriesAtSuccess = tools.transfer.counters.retries;

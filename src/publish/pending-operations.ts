@@ -1,5 +1,5 @@
 import type { Ino, OpSeq } from "../base/index.js";
-import type { PendingOperation } from "../meta/index.js";
+import type { LatePlace, PendingOperation } from "../meta/index.js";
 import { keyOfContent, keyOfInode } from "./inode-keys.js";
 
 /** What an fsync asks for: operations on these inodes, or in these directories. */
@@ -67,6 +67,23 @@ export class PendingOperations {
   needContent(ino: Ino): boolean {
     for (const { dependencies } of this.#found(inodeTerm(ino))) if (dependencies.content === ino) return true;
     return false;
+  }
+
+  /**
+   * Of a file that was removed: the operation that may still carry its content, and the removal. Undefined where none waits
+   * for it.
+   */
+  placeOfLateContent(ino: Ino): LatePlace | undefined {
+    const writers = [...this.#found(keyOfContent(ino))];
+    const removal = writers.pop();
+    const last = writers.at(-1);
+    if (removal === undefined) return undefined;
+    if (last?.dependencies.content === ino) return { carrier: last.seq, removal: removal.seq };
+    for (const { seq, dependencies } of this.#found(inodeTerm(ino))) {
+      const isLater = last === undefined || seq > last.seq;
+      if (dependencies.content === ino && isLater) return { carrier: seq, removal: removal.seq };
+    }
+    return undefined;
   }
 
   /** Operations whose entries are in this directory, in seq order. */

@@ -1,7 +1,7 @@
 import { type ChunkHash, type Ino, Limiter, type OpSeq } from "../base/index.js";
 import type { ContentCache, UploadSource } from "../cache/index.js";
 import { CHUNK_SIZE_BYTES } from "../format/index.js";
-import type { Metadata } from "../meta/index.js";
+import type { FileContent, Metadata } from "../meta/index.js";
 import type { ChunkSource, Priority, Transfer } from "../transfer/index.js";
 
 /** Chunk bytes that one pack takes: many small files, or a stretch of a large one. */
@@ -26,6 +26,8 @@ export interface UploadFile {
 export interface UploadOutcome {
   /** Files whose content is an operation now, or was in the volume already. */
   readonly recorded: ReadonlySet<Ino>;
+  /** Files that were removed meanwhile, and what they held; of those that were not read whole nobody can say. */
+  readonly removed: ReadonlyMap<Ino, FileContent>;
   /** Files whose bytes changed in a way that makes what was read nobody's content. The others do not suffer from it. */
   readonly failed: ReadonlyMap<Ino, Error>;
 }
@@ -38,6 +40,7 @@ interface Slot {
 }
 
 type Failures = Map<Ino, Error>;
+type Chunks = FileContent["chunks"];
 
 /**
  * Uploads what these files hold that the volume does not, then records it. Chunks the volume has are skipped; the others
@@ -46,7 +49,7 @@ type Failures = Map<Ino, Error>;
  *
  * A crash before the record leaves an unreferenced pack, and the file dirty.
  *
- * @returns what became of each file; those in neither collection were removed meanwhile
+ * @returns what became of each file; those in no collection were removed meanwhile, too
  * @throws TransferError when none of them could be uploaded; the signal's reason
  */
 export async function uploadFiles(
@@ -65,12 +68,17 @@ export async function uploadFiles(
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   const slotsByFile = groupByFile(slots);
   const recorded = new Set<Ino>();
+  const removed = new Map<Ino, FileContent>();
   for (const [index, file] of files.entries()) {
     if (failed.has(file.ino)) continue;
-    if (recordContent(tools, file, slotsByFile.get(file) ?? [])) recorded.add(file.ino);
+    const { ino, source } = file;
+    const { sizeBytes, mtime } = source;
+    const chunks = contentChunks(tools.metadata, file, slotsByFile.get(file) ?? []);
+    if (recordContent(tools, file, chunks)) recorded.add(ino);
+    else if (source.chunks === "all") removed.set(ino, { sizeBytes, mtime, chunks });
     if (index % RECORDS_PER_TURN === RECORDS_PER_TURN - 1) await new Promise(setImmediate);
   }
-  return { recorded, failed };
+  return { recorded, removed, failed };
 }
 
 function groupByFile(slots: readonly Slot[]): Map<UploadFile, Slot[]> {
@@ -146,9 +154,7 @@ function noteChange(failed: Failures, { ino, source }: UploadFile): void {
 }
 
 /** Makes the uploaded content the inode's, as one operation; does nothing, and says so, when the inode is gone. */
-function recordContent({ metadata, cache }: UploadTools, file: UploadFile, slots: readonly Slot[]): boolean {
-  const { ino, source } = file;
-  const chunks = contentChunks(metadata, file, slots);
+function recordContent({ metadata, cache }: UploadTools, { ino, source }: UploadFile, chunks: Chunks): boolean {
   return metadata.update((tx) => {
     const before = tx.content(ino);
     if (before === undefined || tx.inode(ino) === undefined) return false;
@@ -169,7 +175,7 @@ function recordContent({ metadata, cache }: UploadTools, file: UploadFile, slots
 }
 
 /** All hashes of the new content: those of the version it is based on, but for the chunks that were read. */
-function contentChunks(metadata: Metadata, { ino, source }: UploadFile, slots: readonly Slot[]): (ChunkHash | null)[] {
+function contentChunks(metadata: Metadata, { ino, source }: UploadFile, slots: readonly Slot[]): Chunks {
   const count = Math.ceil(source.sizeBytes / CHUNK_SIZE_BYTES);
   const chunks: (ChunkHash | null)[] =
     source.chunks === "all" ? new Array(count).fill(null) : [...metadata.chunkHashes(ino, 0, count)];
@@ -178,6 +184,6 @@ function contentChunks(metadata: Metadata, { ino, source }: UploadFile, slots: r
   return chunks;
 }
 
-function sameChunks(a: readonly (ChunkHash | null)[], b: readonly (ChunkHash | null)[]): boolean {
+function sameChunks(a: Chunks, b: Chunks): boolean {
   return a.length === b.length && a.every((hash, i) => hash === b[i]);
 }

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Clock, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
+import type { FileContent } from "../meta/index.js";
 import type { Priority } from "../transfer/index.js";
 import { DirtyFiles } from "./dirty-files.js";
 import { LARGE_PACK_BYTES, SMALL_PACK_BYTES, type UploadFile, type UploadTools, uploadFiles } from "./upload-job.js";
@@ -32,6 +33,8 @@ export interface UploadSchedulerEvents {
   currentSeq(): number;
   /** Whether an operation is pending that makes the file visible. */
   isContentNeeded(ino: Ino): boolean;
+  /** A file was removed before its upload ended. Returns whether what makes it visible has this content now. */
+  onLateContent(ino: Ino, content: FileContent): boolean;
 }
 
 /**
@@ -199,8 +202,11 @@ export class UploadScheduler {
     const beganAt = this.#events.currentSeq();
     const { files, unreadable } = await this.#beginAll(inodes);
     try {
-      const { recorded, failed } = await uploadFiles(this.#tools, files, PRIORITIES[lane], this.#abort.signal);
+      const outcome = await uploadFiles(this.#tools, files, PRIORITIES[lane], this.#abort.signal);
+      const { removed, failed } = outcome;
+      const recorded = new Set(outcome.recorded);
       for (const { ino, source } of files) if (!recorded.has(ino)) cache.failUpload(ino, source);
+      for (const [ino, content] of removed) if (this.#events.onLateContent(ino, content)) recorded.add(ino);
       for (const ino of inodes) {
         const error = unreadable.get(ino) ?? failed.get(ino);
         if (error === undefined) this.#settle(ino, recorded.has(ino) ? beganAt : undefined);

@@ -3,9 +3,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MemoryStore, type ObjectStore } from "../../src/backend/index.js";
 import { type ContentId, type Ino, type Name, type OpSeq, ROOT_INO, systemClock } from "../../src/base/index.js";
-import type { ChunkRecord, PackRecord, Time } from "../../src/format/index.js";
+import {
+  type ChunkRecord,
+  contentKey,
+  extentPrefix,
+  inodeKey,
+  type PackRecord,
+  prefixEnd,
+  type Time,
+  xattrPrefix,
+} from "../../src/format/index.js";
 import type { OpenWriterOptions, WriterVolume } from "../../src/meta/index.js";
-import { createVolume, InlineTasks, type LocalFile, type Metadata, openWriter } from "../../src/meta/index.js";
+import {
+  createVolume,
+  InlineTasks,
+  LmdbStore,
+  type LocalFile,
+  type Metadata,
+  openWriter,
+} from "../../src/meta/index.js";
 
 export const name = (text: string) => text as Name;
 export const time = (sec: number): Time => ({ sec, nsec: 7 });
@@ -95,13 +111,18 @@ export function makeDirectory(metadata: Metadata, parent: Ino, directoryName: st
   });
 }
 
-export function removeFile(metadata: Metadata, parent: Ino, fileName: string, sec = 200): void {
+export function removeFile(
+  metadata: Metadata,
+  parent: Ino,
+  fileName: string,
+  { sec = 200, unpublishedBytes = 0 } = {},
+): void {
   metadata.update((tx) => {
     const dentry = tx.dentry(parent, name(fileName));
     if (dentry === undefined) throw new Error(`${fileName} is not there`);
     tx.deleteDentry(parent, name(fileName));
     tx.deleteInode(dentry.ino);
-    tx.deleteContent(dentry.ino);
+    tx.deleteContent(dentry.ino, unpublishedBytes);
     tx.touch(parent, time(sec), 0);
     tx.dependsOn({ directories: [parent] });
   });
@@ -153,4 +174,16 @@ export async function keysOf(store: ObjectStore, prefix = ""): Promise<string[]>
   const keys: string[] = [];
   for await (const { key } of store.list(prefix)) keys.push(key);
   return keys;
+}
+
+/** Kinds of the records that a closed store has of this inode, as `docs/FORMATS.md` calls their keys. */
+export async function storedKinds(folder: string, ino: Ino): Promise<string[]> {
+  const store = new LmdbStore(join(folder, "meta.lmdb"));
+  const kinds = [contentKey(ino), inodeKey(ino), extentPrefix(ino), xattrPrefix(ino)].flatMap((prefix) =>
+    store.read((view) =>
+      Array.from(view.range(prefix, prefixEnd(prefix)), ([key]) => String.fromCharCode(key[0] ?? 0)),
+    ),
+  );
+  await store.close();
+  return kinds;
 }

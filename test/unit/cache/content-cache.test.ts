@@ -145,7 +145,7 @@ test("a removed file can be used until it is closed, and is deleted then", async
   const path = under.directory.contentPath(content.contentId);
   under.metadata.update((tx) => {
     under.cache.remove(tx, ino);
-    tx.deleteContent(ino);
+    tx.deleteContent(ino, 0);
   });
   await settled();
   const bytes = Buffer.alloc(10);

@@ -146,7 +146,7 @@ test("a removed file that is still open goes on being fetched", async () => {
   const content = await under.cache.open(ino, READ);
   under.metadata.update((tx) => {
     under.cache.remove(tx, ino);
-    tx.deleteContent(ino);
+    tx.deleteContent(ino, 0);
   });
   const last = Buffer.alloc(CHUNK);
   await content.file.read(last, 5 * CHUNK);

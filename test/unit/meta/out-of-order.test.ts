@@ -146,7 +146,7 @@ class RandomTree {
 
   #removeFile(sec: number): undefined {
     const file = this.#files.splice(this.#random(this.#files.length + 1), 1)[0];
-    if (file !== undefined) removeFile(this.#metadata, file.parent, file.name, sec);
+    if (file !== undefined) removeFile(this.#metadata, file.parent, file.name, { sec });
   }
 
   #removeDirectory(sec: number): undefined {

@@ -8,7 +8,7 @@ import { kindOf, nameOf, O_RDWR, O_TRUNC, USER } from "../../support/fs-fixture.
 import { ManualClock } from "../../support/manual-clock.js";
 import { waitUntil } from "../../support/podfs.js";
 import { type S3TestServer, startS3Server } from "../../support/s3-server.js";
-import { digest, hold, PublisherUnderTest } from "./publisher-under-test.js";
+import { digest, hold, holdEach, PublisherUnderTest } from "./publisher-under-test.js";
 
 const PACK = /\/pack\//;
 const LOG = /\/meta\/log\//;
@@ -101,6 +101,68 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
       "the newest is published",
     );
     expect([...(await reader.files()).keys()]).toEqual(["x"]);
+  });
+
+  it("publishes a version whose upload ends after the next one has replaced it", async () => {
+    const machine = await start();
+    const reader = await machine.reader();
+    const versions = [3, 20, 21, 2].map((n) => randomBytes(n * MIB + n)) as [Buffer, Buffer, Buffer, Buffer];
+    const published = async () => {
+      const files = await reader.files();
+      for (const found of files.values()) expect(versions.map(digest)).toContain(found);
+      return files.get("x");
+    };
+    const replace = async (bytes: Buffer): Promise<void> => {
+      await machine.write("x.tmp", bytes);
+      machine.rename("x.tmp", "x");
+    };
+    await replace(versions[0]);
+    await machine.publisher.syncAll();
+    const packs = holdEach(server, "PUT", PACK);
+    await replace(versions[1]);
+    await waitUntil(() => packs.length === 1, "the second is on its way");
+    await replace(versions[2]);
+    await waitUntil(() => packs.length === 2, "the third is on its way");
+    expect(await published()).toBe(digest(versions[0]));
+    packs[0]?.resolve();
+    await waitUntil(async () => (await published()) === digest(versions[1]), "the second is published");
+    await replace(versions[3]);
+    await waitUntil(() => packs.length === 3, "the fourth is on its way");
+    packs[1]?.resolve();
+    await waitUntil(async () => (await published()) === digest(versions[2]), "the third is published");
+    packs[2]?.resolve();
+    await machine.publisher.syncAll();
+    expect(await reader.files()).toEqual(new Map([["x", digest(versions[3])]]));
+    expect(machine.publisher.status()).toMatchObject({ pendingFiles: 0, pendingOperations: 0 });
+  });
+
+  it("goes on after a restart with what has replaced a version that was uploaded late", async () => {
+    const first = await start();
+    const old = randomBytes(MIB);
+    const late = randomBytes(20 * MIB);
+    const newest = randomBytes(5 * MIB);
+    await first.write("x", old);
+    await first.publisher.syncAll();
+    const packs = holdEach(server, "PUT", PACK);
+    await first.write("x.tmp", late);
+    first.rename("x.tmp", "x");
+    await waitUntil(() => packs.length === 1, "the late one is on its way");
+    await first.write("x.tmp", newest);
+    first.rename("x.tmp", "x");
+    await waitUntil(() => packs.length === 2, "the newest is on its way");
+    packs[0]?.resolve();
+    await waitUntil(
+      async () => (await (await first.reader()).files()).get("x") === digest(late),
+      "the late one is seen",
+    );
+    // Killed, as far as one process can tell.
+    await first.publisher.drain(0);
+    packs[1]?.resolve();
+    server.trouble = undefined;
+    await first.end();
+    const second = await start({ from: first });
+    await second.publisher.syncAll();
+    expect(await (await second.reader()).files()).toEqual(new Map([["x", digest(newest)]]));
   });
 
   it("never shows a file without its content because it was moved into a directory that waits", async () => {

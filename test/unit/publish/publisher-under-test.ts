@@ -222,3 +222,16 @@ export function hold(
   };
   return { release: released.resolve, count: () => count };
 }
+
+/** Holds each request that matches by itself: in the order in which they came, what lets them go. */
+export function holdEach(server: S3TestServer, method: string, path: RegExp): readonly Deferred[] {
+  const held: Deferred[] = [];
+  server.trouble = async (request): Promise<S3Trouble | undefined> => {
+    if (request.method !== method || !path.test(request.path)) return undefined;
+    const released = new Deferred();
+    held.push(released);
+    await released.promise;
+    return undefined;
+  };
+  return held;
+}
