@@ -104,6 +104,8 @@ async function* restores({ context, client, mount, places, bytes, workspace }) {
   for (const { action, row, isCold } of [
     { action: "load", row: rows.loadCold, isCold: true },
     { action: "load", row: rows.loadWarm, isCold: false },
+    { action: "load_mapped", row: rows.mapCold, isCold: true },
+    { action: "load_mapped", row: rows.mapWarm, isCold: false },
     { action: "restore", row: rows.restoreCold, isCold: true },
     { action: "restore", row: rows.restoreWarm, isCold: false },
   ]) {
@@ -174,6 +176,16 @@ function rowDescriptions() {
       ...common,
       ...{ id: "staging-load-warm", title: "load(), page cache warm", yardstick: STOCK, ...atLeast(2) },
       conditions: "as above; load_file maps the page cache's own pages, load() copies them",
+    },
+    mapCold: {
+      ...common,
+      ...{ id: "staging-map-cold", title: "load(mmap=True), pages dropped", yardstick: STOCK },
+      conditions: "as load(), pages dropped; both map the file",
+    },
+    mapWarm: {
+      ...common,
+      ...{ id: "staging-map-warm", title: "load(mmap=True), page cache warm", yardstick: STOCK },
+      conditions: "as above; what is left is to fill page tables, which podfs does beforehand on a few threads",
     },
     restoreCold: {
       ...common,

@@ -38,7 +38,7 @@ class CapabilityAnswers {
 
  private:
   // 1 MiB when full.
-  static constexpr size_t kInodesMax = 64 * 1024;
+  static constexpr size_t kInodesMax = size_t{64} * 1024;
 
   void ForgetBatch(const char* body, size_t bytes);
 

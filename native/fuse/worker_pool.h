@@ -4,7 +4,9 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "fuse/thread.h"
@@ -35,5 +37,15 @@ class WorkerPool {
   size_t idle_ = 0;             // GUARDED BY mutex_
   bool stopping_ = false;       // GUARDED BY mutex_
 };
+
+// The same object, for owners who have better things to do than to destroy it: whoever drops the last copy of this
+// reference leaves that to a thread of the pool. After Stop() he does it himself.
+template <typename T>
+std::shared_ptr<T> DestroyedOn(std::shared_ptr<WorkerPool> pool, std::shared_ptr<T> object) {
+  T* const same = object.get();
+  return {same, [pool = std::move(pool), object = std::move(object)](T*) mutable {
+            pool->Post([last = std::move(object)] {});
+          }};
+}
 
 }  // namespace podfs

@@ -107,7 +107,7 @@ int64_t ReadMapped(Worker* worker, uint64_t index) {
   const uint8_t* const from = worker->map + OwnOffset(*worker, index);
   uint64_t sum = 0;
   for (uint64_t at = 0; at < worker->spec.block_size; at += kCacheLine) {
-    uint64_t word;
+    uint64_t word = 0;
     memcpy(&word, from + at, sizeof(word));
     sum += word;
   }

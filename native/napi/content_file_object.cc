@@ -101,7 +101,7 @@ Napi::Value ContentFileObject::Create(const Napi::CallbackInfo& info) {
   const std::string path = map_path.IsString() ? map_path.As<Napi::String>().Utf8Value() : "";
 
   const Napi::Object created = environment->content_file_class.New({});
-  if (env.IsExceptionPending()) return env.Undefined();
+  if (created.IsEmpty()) return env.Undefined();
   ContentFileObject* const object = Unwrap(created);
   Napi::Object(created).DefineProperty(Napi::PropertyDescriptor::Value(kEvents, info[1], napi_default));
   const int status = ContentFile::Open(std::move(fd), block_size, path,

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,7 @@ namespace {
 struct Answer {
   CudaOutcome outcome;
   CudaDevicePointer address = 0;
+  uint64_t bytes = 0;
   CudaIpcHandle handle = {};
   uint64_t offset = 0;
 };
@@ -32,6 +34,15 @@ using ToValue = std::function<Napi::Value(Napi::Env env, const Answer& answer)>;
 
 Napi::Value ToUndefined(Napi::Env env, const Answer&) { return env.Undefined(); }
 Napi::Value ToAddress(Napi::Env env, const Answer& answer) { return Napi::BigInt::New(env, answer.address); }
+
+Napi::Value ToMemory(Napi::Env env, const Answer& answer) {
+  const bool told = answer.bytes != UINT64_MAX;
+  const double bytes = told ? static_cast<double>(answer.bytes) : std::numeric_limits<double>::infinity();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("address", ToAddress(env, answer));
+  object.Set("bytes", Napi::Number::New(env, bytes));
+  return object;
+}
 
 Napi::Value ToHandle(Napi::Env env, const Answer& answer) {
   Napi::Object object = Napi::Object::New(env);
@@ -180,8 +191,9 @@ Napi::Value OpenIpc(const Handle& handle, const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
   }
   memcpy(ipc.bytes, bytes.Data(), sizeof(ipc.bytes));
-  return handle.Work({}, ToAddress,
-                     [ipc](DeviceCopier* copier, Answer* answer) { return copier->OpenIpc(ipc, &answer->address); });
+  return handle.Work({}, ToMemory, [ipc](DeviceCopier* copier, Answer* answer) {
+    return copier->OpenIpc(ipc, &answer->address, &answer->bytes);
+  });
 }
 
 Napi::Value CloseIpc(const Handle& handle, const Napi::CallbackInfo& info) {
@@ -233,7 +245,7 @@ Napi::Object ToObject(Napi::Env env, const HandleReference& handle) {
   for (const auto& [name, method] : kMethods) {
     object.Set(name,
                Napi::Function::New(
-                   env, [handle, method](const Napi::CallbackInfo& info) { return method(*handle, info); }, name));
+                   env, [handle, call = method](const Napi::CallbackInfo& info) { return call(*handle, info); }, name));
   }
   return object;
 }

@@ -53,7 +53,7 @@ Napi::Value FuseSessionObject::Create(const Napi::CallbackInfo& info) {
   javascript.request = Napi::Persistent(options.Get("request").As<Napi::Uint8Array>());
   javascript.reply = Napi::Persistent(options.Get("reply").As<Napi::Uint8Array>());
   const Napi::Object created = environment->session_class.New({});
-  if (env.IsExceptionPending()) return env.Undefined();
+  if (created.IsEmpty()) return env.Undefined();
   Unwrap(created)->loop_ = std::make_shared<SessionLoop>(
       environment, UniqueFd(options.Get("fd").As<Napi::Number>().Int32Value()), session, std::move(javascript));
   return created;

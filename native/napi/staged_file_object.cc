@@ -54,7 +54,9 @@ Napi::Value StagedFileObject::Wrap(const Napi::Object& io, std::shared_ptr<Stagi
   Napi::Object(created).DefineProperty(Napi::PropertyDescriptor::Value("io", io, napi_default));
   StagedFileObject* const object = Unwrap(created);
   object->threads_ = std::move(threads);
-  object->file_ = std::move(file);
+  // The last close of a large file that has no name takes as long as deleting it. It may be that of the event loop, or,
+  // with writes on their way, that of the thread that moves other clients' bytes.
+  object->file_ = DestroyedOn(Environment::Of(env)->shared_pool(), std::move(file));
   return created;
 }
 
@@ -62,11 +64,6 @@ bool StagedFileObject::Open() {
   if (file_ != nullptr) return true;
   SystemError(Env(), -EBADF, "staged file is closed").ThrowAsJavaScriptException();
   return false;
-}
-
-// On a thread: the last close of a large file that has no name takes as long as deleting it.
-void StagedFileObject::Release() {
-  if (file_ != nullptr) threads_->io()->Post([file = std::exchange(file_, nullptr)] {});
 }
 
 Napi::Value StagedFileObject::Direct(const Napi::CallbackInfo& info) {

@@ -19,7 +19,6 @@ class StagedFileObject : public Napi::ObjectWrap<StagedFileObject> {
                           std::shared_ptr<staging::StagedFile> file);
 
   explicit StagedFileObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StagedFileObject>(info) {}
-  ~StagedFileObject() override { Release(); }
 
  private:
   Napi::Value Direct(const Napi::CallbackInfo& info);
@@ -27,11 +26,11 @@ class StagedFileObject : public Napi::ObjectWrap<StagedFileObject> {
   Napi::Value Write(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
   Napi::Value Finish(const Napi::CallbackInfo& info);
-  void Close(const Napi::CallbackInfo&) { Release(); }
+  // What is on its way ends, and then the file is closed.
+  void Close(const Napi::CallbackInfo&) { file_.reset(); }
 
   // False, with an exception pending, after close().
   bool Open();
-  void Release();
   // A promise for a call of the file, on a thread.
   Napi::Value Call(const Napi::CallbackInfo& info, const char* what, int (staging::StagedFile::*call)(uint64_t bytes));
   // A promise for a transfer of a slot.

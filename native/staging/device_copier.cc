@@ -164,11 +164,15 @@ CudaOutcome DeviceCopier::Unpin(const Ring* ring) {
   return pins_->Unpin(*driver_, ring);
 }
 
-CudaOutcome DeviceCopier::OpenIpc(const CudaIpcHandle& handle, CudaDevicePointer* address) {
+CudaOutcome DeviceCopier::OpenIpc(const CudaIpcHandle& handle, CudaDevicePointer* address, uint64_t* bytes) {
   const CudaResult result = (*driver_)->ipc_open_mem_handle(address, handle, kIpcLazyEnablePeerAccess);
   if (result != 0) return {0, result, "cuIpcOpenMemHandle"};
   // The driver gives the same address for the same handle, and counts.
   opened_.insert(*address);
+  CudaDevicePointer base = 0;
+  size_t size = 0;
+  const bool told = (*driver_)->mem_get_address_range(&base, &size, *address) == 0 && *address - base < size;
+  *bytes = told ? size - (*address - base) : UINT64_MAX;
   return {};
 }
 

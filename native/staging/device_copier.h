@@ -63,7 +63,8 @@ class DeviceCopier {
   // --- Within Work only. What is not undone is undone at the end.
   CudaOutcome Pin(const std::shared_ptr<Ring>& ring);
   CudaOutcome Unpin(const Ring* ring);
-  CudaOutcome OpenIpc(const CudaIpcHandle& handle, CudaDevicePointer* address);
+  // `bytes`: what may be read from `address` on; UINT64_MAX where the driver does not tell.
+  CudaOutcome OpenIpc(const CudaIpcHandle& handle, CudaDevicePointer* address, uint64_t* bytes);
   CudaOutcome CloseIpc(CudaDevicePointer address);
   CudaOutcome Allocate(uint64_t bytes, CudaDevicePointer* address);
   CudaOutcome Free(CudaDevicePointer address);

@@ -156,8 +156,9 @@ TEST(DeviceCopierUndoesAtItsEndWhatWasLeft) {
   CudaDevicePointer address = 0;
   CudaDevicePointer allocated = 0;
   EXPECT(Do(copier.get(), [&] { return copier->Pin(ring); }).ok());
-  for (int i = 0; i < 3; ++i) EXPECT(Do(copier.get(), [&] { return copier->OpenIpc(handle, &address); }).ok());
-  EXPECT(address == 3 * 4096);
+  uint64_t bytes = 0;
+  for (int i = 0; i < 3; ++i) EXPECT(Do(copier.get(), [&] { return copier->OpenIpc(handle, &address, &bytes); }).ok());
+  EXPECT(address == 3 * 4096 && bytes == 4000);
   EXPECT(Do(copier.get(), [&] { return copier->CloseIpc(address); }).ok());
   EXPECT(Do(copier.get(), [&] { return copier->CloseIpc(1); }).error == -EINVAL);
   EXPECT(Do(copier.get(), [&] { return copier->Allocate(100, &allocated); }).ok());
@@ -170,6 +171,16 @@ TEST(DeviceCopierUndoesAtItsEndWhatWasLeft) {
   EXPECT(bench.cuda().Calls("mem_host_unregister") == 1);
   EXPECT(bench.cuda().Calls("primary_context_release") == 1);
   EXPECT(Do(copier.get(), [] { return CudaOutcome{}; }).error == -EBADF);
+}
+
+TEST(DeviceCopierOpensMemoryWhoseSizeTheDriverDoesNotTell) {
+  Bench bench;
+  const auto copier = bench.Open();
+  CudaDevicePointer address = 0;
+  uint64_t bytes = 0;
+  bench.cuda().FailNext("mem_get_address_range", 1);
+  EXPECT(Do(copier.get(), [&] { return copier->OpenIpc(CudaIpcHandle{}, &address, &bytes); }).ok());
+  EXPECT(bytes == UINT64_MAX);
 }
 
 TEST(DeviceCopierDoesWhatItHasBeforeItEnds) {

@@ -117,6 +117,11 @@ CudaFunctions FakeCuda::Functions() {
     *address = 4096u * handle.bytes[0];
     return Called("ipc_open_mem_handle");
   };
+  functions.mem_get_address_range = [](CudaDevicePointer* base, size_t* bytes, CudaDevicePointer address) {
+    *base = address - 96;
+    *bytes = 4096;
+    return Called("mem_get_address_range");
+  };
   functions.ipc_close_mem_handle = [](CudaDevicePointer) { return Called("ipc_close_mem_handle"); };
   return functions;
 }

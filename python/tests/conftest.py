@@ -61,7 +61,7 @@ def run_python(code: str, *arguments: str, environment: dict[str, str] | None = 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout

@@ -12,9 +12,10 @@ torch = pytest.importorskip("torch")
 dcp = pytest.importorskip("torch.distributed.checkpoint")
 distributed_tensor = pytest.importorskip("torch.distributed.tensor")
 
+from torch.distributed.checkpoint.api import CheckpointException  # noqa: E402
+
 import podfs  # noqa: E402
 from podfs.dcp import PodfsReader, PodfsWriter  # noqa: E402
-from torch.distributed.checkpoint.api import CheckpointException  # noqa: E402
 from support.process_group import run_ranks  # noqa: E402
 from support.waiting import await_value  # noqa: E402
 
@@ -109,7 +110,7 @@ def test_async_save_does_not_see_later_changes(directory):
     future = dcp.async_save(state, storage_writer=writer(directory))
     for tensor in state["model"].values():
         tensor.zero_()
-    future.result(timeout=60)
+    future.result(timeout=300)
     loaded = zeroed(state)
     dcp.load(loaded, storage_reader=PodfsReader(directory))
     assert_same(expected, loaded)
@@ -213,7 +214,7 @@ def load_sharded(path):
 def use_two_ranks(rank, directory):
     dcp.save(sharded(), storage_writer=writer(f"{directory}/two"))
     load_sharded(f"{directory}/two")
-    dcp.async_save(sharded(), storage_writer=writer(f"{directory}/asynchronous")).result(timeout=60)
+    dcp.async_save(sharded(), storage_writer=writer(f"{directory}/asynchronous")).result(timeout=300)
     load_sharded(f"{directory}/asynchronous")
     whole = {name: value for name, value in sharded(fill=-1.0).items() if name in unsharded()}
     dcp.load(whole, storage_reader=PodfsReader(f"{directory}/one"))

@@ -109,7 +109,7 @@ def test_a_client_killed_at_any_step_leaves_all_or_nothing(place, before):
             elif ck.list():
                 ck.remove("step")
         child = start(KILLED, *place, *map(str, step))
-        exits.append(child.wait(60))
+        exits.append(child.wait(600))
         with open_place(place) as ck:
             for info in ck.list():
                 assert (info.name, info.state) == ("step", "complete")
@@ -139,7 +139,7 @@ with podfs.checkpoint(directory, mode=mode, ring_bytes=4 << 20, rank=int(rank), 
 
 def test_eight_processes_at_once(place):
     children = [start(MANY, *place, str(rank)) for rank in range(8)]
-    assert [child.wait(120) for child in children] == [0] * 8
+    assert [child.wait(600) for child in children] == [0] * 8
     with open_place(place) as ck:
         assert sorted((info.name, info.state, info.ranks) for info in ck.list()) == [
             ("step-0", "complete", 8),
@@ -157,7 +157,7 @@ from support.hosts import HostArray
 ck = podfs.checkpoint(sys.argv[1], mode=sys.argv[2], ring_bytes=4 << 20)
 ck.save({"a": HostArray(b"x" * 5_000_000)}, "step")
 """
-    assert start(code, *place).wait(60) == 0
+    assert start(code, *place).wait(600) == 0
     with open_place(place) as ck:
         assert ck.load("step")["a"].numel() == 5_000_000
 
@@ -169,7 +169,7 @@ def test_a_daemon_that_dies_fails_saves_and_is_found_again(own_mount):
         pending = ck.save(state, "during")
         own_mount.kill()
         try:
-            pending.wait(timeout=60)
+            pending.wait(timeout=300)
         except podfs.ConnectionLost:
             pass
         with pytest.raises(podfs.DaemonUnavailable):
@@ -311,7 +311,7 @@ def test_waiting_has_an_end(tmp_path, monkeypatch):
 
     go_on = threading.Event()
     publish = _temporary.TemporaryFile.publish
-    monkeypatch.setattr(_temporary.TemporaryFile, "publish", lambda self: (go_on.wait(30), publish(self)))
+    monkeypatch.setattr(_temporary.TemporaryFile, "publish", lambda self: (go_on.wait(300), publish(self)))
     with podfs.checkpoint(tmp_path, mode="file") as ck:
         pending = ck.save({"a": torch.zeros(3)}, "step")
         with pytest.raises(podfs.WaitTimeout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 
 import pytest
 
@@ -215,6 +216,7 @@ def test_many_saves_at_once_and_waiting_for_all(place):
 def test_listing_and_removing(place):
     with open_place(place) as ck:
         ck.save({"a": torch.zeros(1000)}, "one").wait()
+        time.sleep(0.002)  # so that the two have not been saved in the same millisecond
         ck.save({"a": torch.zeros(1000)}, "two").wait()
         assert [(info.name, info.state, info.ranks) for info in ck.list()] == [
             ("two", "complete", 1),

@@ -1,7 +1,15 @@
-import { readdir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { CheckpointError, withErrors } from "./errors.js";
-import { type CheckpointInfo, type FileGroup, inspectSharded, inspectShards, inspectSingle } from "./inspect.js";
-import { type FileRole, fileRole } from "./names.js";
+import {
+  type CheckpointInfo,
+  type FileGroup,
+  inspectSharded,
+  inspectShards,
+  inspectSingle,
+  type Shards,
+} from "./inspect.js";
+import { type FileRole, fileRole, indexFile, type ShardName, singleFile } from "./names.js";
 
 /**
  * The checkpoints in a directory, newest first: also those that podfs did not write. Reads headers only.
@@ -28,7 +36,18 @@ export async function findCheckpoint(directory: string, name: string): Promise<[
 /** The files that have a checkpoint's name, without looking into them. @throws CheckpointError not-found: the directory. */
 export async function filesOf(directory: string, name: string): Promise<FileGroup> {
   const groups = groupFiles(await withErrors(directory, () => readdir(directory)));
-  return groups.get(name) ?? { name, shards: new Map() };
+  const group = groups.get(name) ?? { name, shards: [] };
+  // A listing may miss a name that a new file takes over meanwhile.
+  const single = group.single ?? (await ifThere(directory, singleFile(name)));
+  const index = group.index ?? (await ifThere(directory, indexFile(name)));
+  return { ...group, ...(single !== undefined && { single }), ...(index !== undefined && { index }) };
+}
+
+async function ifThere(directory: string, fileName: string): Promise<string | undefined> {
+  return lstat(join(directory, fileName)).then(
+    () => fileName,
+    () => undefined,
+  );
 }
 
 function groupFiles(fileNames: readonly string[]): Map<string, FileGroup> {
@@ -36,7 +55,7 @@ function groupFiles(fileNames: readonly string[]): Map<string, FileGroup> {
   for (const fileName of fileNames) {
     const role = fileRole(fileName);
     if (role === undefined) continue;
-    const group = groups.get(role.checkpoint) ?? { name: role.checkpoint, shards: new Map() };
+    const group = groups.get(role.checkpoint) ?? { name: role.checkpoint, shards: [] };
     groups.set(role.checkpoint, withFile(group, role, fileName));
   }
   return groups;
@@ -49,9 +68,13 @@ function withFile(group: FileGroup, role: FileRole, fileName: string): FileGroup
     case "index":
       return { ...group, index: fileName };
     case "shard":
-      group.shards.set(role.ranks, [...(group.shards.get(role.ranks) ?? []), fileName]);
-      return group;
+      return { ...group, shards: withShard(group.shards, role, fileName) };
   }
+}
+
+function withShard(all: readonly Shards[], { ranks, set }: ShardName, fileName: string): Shards[] {
+  const own = all.find((shards) => shards.ranks === ranks && shards.set === set) ?? { ranks, set, files: [] };
+  return [...all.filter((shards) => shards !== own), { ...own, files: [...own.files, fileName] }];
 }
 
 async function inspectGroup(directory: string, group: FileGroup): Promise<CheckpointInfo[]> {
@@ -59,9 +82,9 @@ async function inspectGroup(directory: string, group: FileGroup): Promise<Checkp
   const sharded = group.index === undefined ? [] : [await inspectSharded(directory, group, group.index)];
   const indexed = new Set(sharded.flatMap(({ files }) => files));
   const loose: CheckpointInfo[] = [];
-  for (const [ranks, files] of group.shards) {
+  for (const { files, ...shards } of group.shards) {
     const left = files.filter((file) => !indexed.has(file));
-    if (left.length > 0) loose.push(await inspectShards(directory, group, { ranks, files: left }));
+    if (left.length > 0) loose.push(await inspectShards(directory, group, { ...shards, files: left }));
   }
   return [...single, ...sharded, ...loose];
 }

@@ -14,6 +14,8 @@ import { ALIAS_PREFIX, SAVE_KEYS } from "./names.js";
 /** One file of a checkpoint, as its header and stat(2) describe it. */
 export interface CheckpointFile extends SafetensorsFile {
   readonly path: string;
+  /** Another path of the very file whose header this is, where it was kept open; else the same. */
+  readonly readPath: string;
   readonly fileName: string;
   /** Every name that can be loaded: those of tied tensors share a place. */
   readonly places: ReadonlyMap<string, TensorPlace>;
@@ -24,27 +26,44 @@ export interface CheckpointFile extends SafetensorsFile {
   readonly modifiedMs: number;
 }
 
+/** Files that stay open, so that they can be read to their end also when they are replaced, or removed, meanwhile. */
+export class OpenFiles {
+  readonly #handles: FileHandle[] = [];
+
+  /** @returns a path by which this process can open the file again. */
+  keep(handle: FileHandle): string {
+    this.#handles.push(handle);
+    return `/proc/self/fd/${handle.fd}`;
+  }
+
+  async close(): Promise<void> {
+    for (const handle of this.#handles.splice(0)) await handle.close();
+  }
+}
+
 /**
  * Reads the header, and checks that it and the file's size agree.
+ * @param kept where the file stays open, if it is to.
  * @throws CheckpointError damaged, not-checkpoint: it begins like nothing that is one; not-found …
  */
-export function openCheckpointFile(directory: string, fileName: string): Promise<CheckpointFile> {
+export function openCheckpointFile(directory: string, fileName: string, kept?: OpenFiles): Promise<CheckpointFile> {
   const path = join(directory, fileName);
   return withErrors(path, async () => {
     const handle = await open(path, "r");
     try {
-      return await read(handle, path, fileName);
+      const readPath = kept?.keep(handle) ?? path;
+      return { ...(await read(handle, path)), path, readPath, fileName };
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       const kind = error.kind === "bad-magic" ? "not-checkpoint" : "damaged";
       throw new CheckpointError(kind, `${path}: ${error.message}`, { cause: error });
     } finally {
-      await handle.close();
+      if (kept === undefined) await handle.close();
     }
   });
 }
 
-async function read(handle: FileHandle, path: string, fileName: string): Promise<CheckpointFile> {
+async function read(handle: FileHandle, path: string): Promise<Omit<CheckpointFile, "path" | "readPath" | "fileName">> {
   const stats = await handle.stat();
   if (!stats.isFile()) throw new CheckpointError("not-checkpoint", `${path} is not a file`);
   const start = await readStart(handle, SAFETENSORS_LENGTH_BYTES + 1);
@@ -52,11 +71,9 @@ async function read(handle: FileHandle, path: string, fileName: string): Promise
   const file = parseSafetensors(header, stats.size);
   return {
     ...file,
-    path,
-    fileName,
     places: placesByName(file),
     saveId: file.metadata.get(SAVE_KEYS.save),
-    savedMs: savedMs(file.metadata),
+    savedMs: timeOf(file.metadata),
     modifiedMs: stats.mtimeMs,
   };
 }
@@ -86,7 +103,8 @@ function placesByName({ tensors, metadata }: SafetensorsFile): ReadonlyMap<strin
   return places;
 }
 
-function savedMs(metadata: ReadonlyMap<string, string>): number | undefined {
+/** When a save began, as its files and its index say it. */
+export function timeOf(metadata: ReadonlyMap<string, string>): number | undefined {
   const ms = Number(metadata.get(SAVE_KEYS.time) ?? Number.NaN);
   return Number.isSafeInteger(ms) && ms >= 0 ? ms : undefined;
 }

@@ -1,9 +1,9 @@
-import { unlink } from "node:fs/promises";
+import { lstat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { ignore } from "../base/index.js";
 import type { Addon, StagedFile, StagingIo, StagingRing } from "../native/index.js";
 import { CheckpointError, checkpointError, withErrors } from "./errors.js";
-import type { NewFile, SaveTarget, Sink } from "./sink.js";
+import type { NewFile, SaveTarget, Sink, WithCommit } from "./sink.js";
 import { SlotPool } from "./slot-pool.js";
 import { checkReplaceable, TemporaryFile } from "./temporary-file.js";
 
@@ -84,8 +84,9 @@ class FileSave implements SaveTarget {
     return Promise.resolve();
   }
 
-  async commit(retire: readonly string[]): Promise<void> {
+  async commit({ retire = [] }: WithCommit): Promise<void> {
     const { directory, fileName, sizeBytes, replace } = this.file;
+    const old = await inodesOf(directory, retire);
     try {
       if (this.#failure !== undefined) throw this.#failure;
       await withErrors(join(directory, fileName), async () => {
@@ -97,8 +98,7 @@ class FileSave implements SaveTarget {
       throw error;
     }
     this.staged.close();
-    // What cannot be removed stays, and is the older one of two.
-    for (const name of retire) await unlink(join(directory, name)).catch(ignore);
+    for (const name of retire) await removeIf(join(directory, name), old.get(name));
   }
 
   /** It has been fsynced; whatever this directory is on promises no more. */
@@ -110,4 +110,19 @@ class FileSave implements SaveTarget {
     this.staged.close();
     await this.temporary.discard();
   }
+}
+
+async function inodesOf(directory: string, names: readonly string[]): Promise<Map<string, number | undefined>> {
+  const inodes = new Map<string, number | undefined>();
+  for (const name of names) inodes.set(name, await inodeAt(join(directory, name)));
+  return inodes;
+}
+
+/** What has another inode by now has been saved again, and stays; so does what cannot be removed: the older one of two. */
+async function removeIf(path: string, inode: number | undefined): Promise<void> {
+  if (inode !== undefined && (await inodeAt(path)) === inode) await unlink(path).catch(ignore);
+}
+
+async function inodeAt(path: string): Promise<number | undefined> {
+  return (await lstat(path).catch(ignore))?.ino;
 }

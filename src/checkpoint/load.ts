@@ -1,5 +1,5 @@
 import type { TensorPlace } from "../format/index.js";
-import type { CheckpointFile } from "./checkpoint-file.js";
+import { type CheckpointFile, OpenFiles } from "./checkpoint-file.js";
 import { CheckpointError } from "./errors.js";
 import { type Found, openCheckpoint, type Where } from "./open-checkpoint.js";
 import { type RestoreMeans, restore } from "./restore.js";
@@ -12,11 +12,36 @@ export interface LoadOptions {
   readonly rank?: number;
 }
 
+/** By name. */
+type Targets = Readonly<Record<string, Tensor>>;
+
 const DIFFERENCES_SHOWN = 3;
 
 /** As {@link Stager.load}: tied tensors share their memory. */
-export async function load(where: Where, options: LoadOptions, means: RestoreMeans) {
-  const found = await openCheckpoint(where, options.rank);
+export function load(where: Where, options: LoadOptions, means: RestoreMeans): Promise<Record<string, LoadedTensor>> {
+  return withOpenFiles(async (kept) => loadNew(where, options, await openCheckpoint(where, kept, options.rank), means));
+}
+
+/** As {@link Stager.loadInto}. */
+export function loadInto(where: Where, targets: Targets, means: RestoreMeans): Promise<void> {
+  return withOpenFiles(async (kept) => fillTargets(where, targets, await openCheckpoint(where, kept), means));
+}
+
+async function withOpenFiles<T>(task: (kept: OpenFiles) => Promise<T>): Promise<T> {
+  const kept = new OpenFiles();
+  try {
+    return await task(kept);
+  } finally {
+    await kept.close();
+  }
+}
+
+async function loadNew(
+  where: Where,
+  options: LoadOptions,
+  found: ReadonlyMap<string, Found>,
+  means: RestoreMeans,
+): Promise<Record<string, LoadedTensor>> {
   const names = options.names ?? [...found.keys()];
   refuseDifferences(
     where,
@@ -37,13 +62,12 @@ export async function load(where: Where, options: LoadOptions, means: RestoreMea
   return Object.fromEntries(wanted.map(([name, , loaded]) => [name, loaded]));
 }
 
-/** As {@link Stager.loadInto}. */
-export async function loadInto(
+async function fillTargets(
   where: Where,
-  targets: Readonly<Record<string, Tensor>>,
+  targets: Targets,
+  found: ReadonlyMap<string, Found>,
   means: RestoreMeans,
 ): Promise<void> {
-  const found = await openCheckpoint(where);
   const differences: string[] = [];
   const wanted: (readonly [Found, TensorData])[] = [];
   for (const [name, target] of Object.entries(targets)) {

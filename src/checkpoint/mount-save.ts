@@ -1,7 +1,7 @@
 import { Deferred, ignore } from "../base/index.js";
 import type { ClientMessage, IpcPiece, ServerMessage } from "../staging/protocol.js";
 import { CheckpointError } from "./errors.js";
-import type { SaveTarget } from "./sink.js";
+import type { SaveTarget, WithCommit } from "./sink.js";
 
 /** What a save needs of its connection. */
 export interface MountLink {
@@ -60,9 +60,9 @@ export class MountSave implements SaveTarget {
     while (this.#fillsCopied < this.#fillsSent) await this.#copied.promise;
   }
 
-  async commit(retire: readonly string[]): Promise<void> {
+  async commit({ retire = [], after = [] }: WithCommit): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    this.link.send({ type: "commit", save: this.number, retire: retire.map(asBytes) });
+    this.link.send({ type: "commit", save: this.number, retire: retire.map(asBytes), after: after.map(asBytes) });
     await this.#committed.promise;
   }
 

@@ -4,11 +4,18 @@ import { CheckpointError } from "./errors.js";
 /**
  * A checkpoint NAME is the file `NAME.safetensors`, or, of several ranks, `NAME-00001-of-0000n.safetensors` and so on, with
  * the index `NAME.safetensors.index.json` that appears when all of them are whole: the layout of Hugging Face.
+ *
+ * A save that may replace another names its files for itself, `NAME-00001-of-0000n.0123456789abcdef.safetensors`, so that those of
+ * the other stay until the new index is there; that says which set of files is its own.
  */
 
 const SUFFIX = ".safetensors";
 const INDEX_SUFFIX = ".safetensors.index.json";
-const SHARD = /^(.+)-(\d{5,})-of-(\d{5,})$/;
+const SHARD = /^(.+)-(\d{5,})-of-(\d{5,})(?:\.([0-9a-f]{1,16}))?$/;
+const SET = /^[0-9a-f]{1,16}$/;
+const SET_DIGITS = 16;
+/** How an index calls files without a set in their names; one that says nothing means them, too. */
+const PLAIN_SET = "1";
 const FILE_NAME_BYTES_MAX = 255;
 
 /** What podfs writes into `__metadata__`, all of it text. */
@@ -20,6 +27,8 @@ export const SAVE_KEYS = {
   /** From 0. */
   rank: "podfs.rank",
   ranks: "podfs.ranks",
+  /** Of the index only: the set in its files' names, "1" where there is none. */
+  set: "podfs.set",
 } as const;
 /** `podfs.alias.NAME` is the name under which the bytes of a tied tensor are stored. */
 export const ALIAS_PREFIX = "podfs.alias.";
@@ -31,6 +40,8 @@ export interface ShardName {
   /** From 1, as in the file's name. */
   readonly number: number;
   readonly ranks: number;
+  /** What the names of one save's files have in common beside the checkpoint's; empty for plain names. */
+  readonly set: string;
 }
 
 /** What a file's name says of it. */
@@ -44,13 +55,40 @@ export function singleFile(checkpoint: string): string {
 }
 
 /** @param rank from 0. */
-export function shardFile(checkpoint: string, rank: number, ranks: number): string {
+export function shardFile(checkpoint: string, rank: number, ranks: number, set: string): string {
   const five = (number: number): string => String(number).padStart(5, "0");
-  return `${checkpoint}-${five(rank + 1)}-of-${five(ranks)}${SUFFIX}`;
+  return `${checkpoint}-${five(rank + 1)}-of-${five(ranks)}${set && `.${set}`}${SUFFIX}`;
+}
+
+/** The files of all ranks, in their order. */
+export function shardFiles(checkpoint: string, ranks: number, set: string): string[] {
+  return Array.from({ length: ranks }, (_, rank) => shardFile(checkpoint, rank, ranks, set));
 }
 
 export function indexFile(checkpoint: string): string {
   return checkpoint + INDEX_SUFFIX;
+}
+
+/** The set of a save that may replace another. */
+export function setOfSave(saveId: string): string {
+  return saveId.slice(0, SET_DIGITS);
+}
+
+/** How an index calls a set. */
+export function setValue(set: string): string {
+  return set || PLAIN_SET;
+}
+
+/** The set whose files an index stands for. */
+export function setOfIndex(metadata: ReadonlyMap<string, string>): string {
+  const set = metadata.get(SAVE_KEYS.set) ?? PLAIN_SET;
+  return set !== PLAIN_SET && SET.test(set) ? set : "";
+}
+
+/** The order to remove files in: without its index a checkpoint is none, so that nobody sees it with files missing. */
+export function indexFirst(files: readonly string[]): string[] {
+  const isIndex = (file: string): number => Number(file.endsWith(INDEX_SUFFIX));
+  return [...files].sort((a, b) => isIndex(b) - isIndex(a) || (a < b ? -1 : 1));
 }
 
 /** Undefined for files that are of no checkpoint; hidden ones, which saves that are not committed write, are of none. */
@@ -68,9 +106,9 @@ function role(name: "single" | "index", checkpoint: string): FileRole | undefine
 }
 
 function parseShard(stem: string): ShardName | undefined {
-  const [, checkpoint, number, ranks] = SHARD.exec(stem) ?? [];
+  const [, checkpoint, number, ranks, set = ""] = SHARD.exec(stem) ?? [];
   if (checkpoint === undefined || Number(number) < 1 || Number(number) > Number(ranks)) return undefined;
-  return { checkpoint, number: Number(number), ranks: Number(ranks) };
+  return { checkpoint, number: Number(number), ranks: Number(ranks), set };
 }
 
 /**
@@ -90,6 +128,15 @@ export function checkName(given: string): string {
     fail(`it is longer than ${FILE_NAME_BYTES_MAX - INDEX_SUFFIX.length} bytes`);
   }
   return name;
+}
+
+/** @throws CheckpointError invalid-name: no file can have it. */
+export function checkLength(fileName: string): string {
+  if (Buffer.byteLength(fileName) <= FILE_NAME_BYTES_MAX) return fileName;
+  throw new CheckpointError(
+    "invalid-name",
+    `${fileName} is longer than the ${FILE_NAME_BYTES_MAX} bytes of a file's name`,
+  );
 }
 
 /** Where a checkpoint is, said by the path of it, with or without suffix. @throws CheckpointError invalid-name */

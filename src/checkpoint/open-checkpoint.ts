@@ -1,9 +1,9 @@
 import type { TensorPlace } from "../format/index.js";
 import { filesOf, findCheckpoint } from "./catalog.js";
-import { type CheckpointFile, openCheckpointFile } from "./checkpoint-file.js";
+import { type CheckpointFile, type OpenFiles, openCheckpointFile, timeOf } from "./checkpoint-file.js";
 import { CheckpointError } from "./errors.js";
-import { openSharded } from "./inspect.js";
-import { fileRole, SAVE_KEYS } from "./names.js";
+import { fileRole } from "./names.js";
+import { openSharded } from "./sharded.js";
 
 export interface Where {
   readonly directory: string;
@@ -18,18 +18,33 @@ export interface Found {
 
 /**
  * Finds every tensor of a checkpoint, or of one rank (from 0) of it.
+ * @param kept keeps its files open: what replaces the checkpoint from now on is no concern of whoever reads them.
  * @throws CheckpointError not-found, incomplete, damaged; mismatch: there is no such rank.
  */
-export async function openCheckpoint(where: Where, rank?: number): Promise<ReadonlyMap<string, Found>> {
+export async function openCheckpoint(
+  where: Where,
+  kept: OpenFiles,
+  rank?: number,
+): Promise<ReadonlyMap<string, Found>> {
+  try {
+    return await open(where, kept, rank);
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || !["not-found", "incomplete"].includes(error.kind)) throw error;
+    // Between two looks at the directory, one of another number of files may have replaced it.
+    return open(where, kept, rank);
+  }
+}
+
+async function open(where: Where, kept: OpenFiles, rank?: number): Promise<ReadonlyMap<string, Found>> {
   const { directory, name } = where;
   const { single, index } = await filesOf(directory, name);
   if (index !== undefined && (single === undefined || (await isNewer(directory, index, single)))) {
-    return openRanks(directory, index, rank);
+    return openRanks(await openSharded(directory, index, kept), index, rank);
   }
   if (single !== undefined) {
     if (rank !== undefined && rank !== 0)
       throw new CheckpointError("mismatch", `${name} is of one rank: no rank ${rank}`);
-    return placesOf(await openCheckpointFile(directory, single));
+    return placesOf(await openCheckpointFile(directory, single, kept));
   }
   const [{ reason }] = await findCheckpoint(directory, name);
   throw new CheckpointError("incomplete", `${name} in ${directory} is incomplete: ${reason}`);
@@ -42,15 +57,18 @@ async function isNewer(directory: string, index: string, single: string): Promis
       openSharded(directory, index),
       openCheckpointFile(directory, single),
     ]);
-    return Number(sharded.index.metadata.get(SAVE_KEYS.time) ?? 0) > (savedMs ?? 0);
+    return (timeOf(sharded.index.metadata) ?? 0) > (savedMs ?? 0);
   } catch (error) {
     if (error instanceof CheckpointError) return false;
     throw error;
   }
 }
 
-async function openRanks(directory: string, indexName: string, rank?: number): Promise<ReadonlyMap<string, Found>> {
-  const { index, files } = await openSharded(directory, indexName);
+function openRanks(
+  { index, files }: Awaited<ReturnType<typeof openSharded>>,
+  indexName: string,
+  rank?: number,
+): ReadonlyMap<string, Found> {
   if (rank !== undefined) {
     const file = files.find(({ fileName }) => rankOf(fileName) === rank);
     if (file === undefined) throw new CheckpointError("mismatch", `${indexName}: there is no rank ${rank}`);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { findCheckpoint } from "./catalog.js";
 import { openCheckpointFile } from "./checkpoint-file.js";
 import { CheckpointError, withErrors } from "./errors.js";
-import { fileRole } from "./names.js";
+import { fileRole, indexFirst } from "./names.js";
 
 export interface Removal {
   readonly name: string;
@@ -18,7 +18,7 @@ export interface Removal {
  */
 export async function removeCheckpoint(directory: string, name: string): Promise<Removal> {
   const found = await findCheckpoint(directory, name);
-  const files = [...new Set(found.flatMap((checkpoint) => checkpoint.files))].sort(indexFirst);
+  const files = indexFirst([...new Set(found.flatMap((checkpoint) => checkpoint.files))]);
   for (const file of files) await checkThatItWasOne(directory, file);
   for (const file of files) {
     const path = join(directory, file);
@@ -28,19 +28,11 @@ export async function removeCheckpoint(directory: string, name: string): Promise
 }
 
 async function checkThatItWasOne(directory: string, file: string): Promise<void> {
-  if (isIndex(file)) return;
+  if (fileRole(file)?.role === "index") return;
   try {
     await openCheckpointFile(directory, file);
   } catch (error) {
     if (error instanceof CheckpointError && error.kind !== "not-checkpoint") return;
     throw error;
   }
-}
-
-function indexFirst(a: string, b: string): number {
-  return Number(isIndex(b)) - Number(isIndex(a)) || (a < b ? -1 : 1);
-}
-
-function isIndex(file: string): boolean {
-  return fileRole(file)?.role === "index";
 }

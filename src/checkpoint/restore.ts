@@ -36,10 +36,10 @@ interface Window {
  * @throws CheckpointError damaged: the file has become shorter since its header was read; device; io
  */
 export async function restore(wanted: Restore, means: RestoreMeans): Promise<void> {
-  const { path } = wanted.file;
+  const { path, readPath } = wanted.file;
   await withErrors(path, async () => {
     const places = [...wanted.destinations.keys()].sort((a, b) => a.offset - b.offset || a.sizeBytes - b.sizeBytes);
-    const staged = await means.io.open(path, "read", LANE);
+    const staged = await means.io.open(readPath, "read", LANE);
     const limiter = new Limiter(WINDOWS_MAX);
     const windows = windowsOf(places, wanted.file.sizeBytes, means.sink.ring.slotBytes);
     try {

@@ -1,15 +1,16 @@
 import { ignore } from "../base/index.js";
 import { CheckpointError } from "./errors.js";
-import type { SaveTarget } from "./sink.js";
 
 /** A checkpoint on its way: its tensors have been copied, and may change. */
 export interface Save {
   readonly name: string;
-  /** Where it appears when it is committed. */
+  /** Where the file of this process appears. */
   readonly path: string;
+  /** Of that file. */
   readonly sizeBytes: number;
   /**
-   * The checkpoint is whole, on the local disk, and has its name. Until then nobody sees anything of it.
+   * The checkpoint is whole, on the local disk, and has its name. Until then nobody sees anything of it. Of several ranks: this
+   * one's file is; when that is so on all of them, the checkpoint is.
    * @throws CheckpointError nothing is left of it.
    */
   readonly committed: Promise<void>;
@@ -20,36 +21,62 @@ export interface Save {
   readonly published: Promise<void>;
 }
 
+/** How a save goes on. */
+interface Course {
+  readonly committed: Promise<void>;
+  /** To be asked after that. */
+  published(): Promise<void>;
+}
+
 /** A save, and what its stager needs to know of it. */
 export class RunningSave implements Save {
+  readonly path: string;
+  readonly sizeBytes: number;
   readonly committed: Promise<void>;
-  readonly #target: SaveTarget;
+  readonly #course: Course;
 
   constructor(
     readonly name: string,
-    readonly path: string,
-    readonly sizeBytes: number,
-    { target, commit }: { readonly target: SaveTarget; readonly commit: Promise<void> },
+    { path, sizeBytes }: { readonly path: string; readonly sizeBytes: number },
+    course: Course,
   ) {
-    this.#target = target;
-    this.committed = commit;
+    this.path = path;
+    this.sizeBytes = sizeBytes;
+    this.committed = course.committed;
+    this.#course = course;
     // Who waits for the stager hears of a failure there.
-    commit.catch(ignore);
+    course.committed.catch(ignore);
   }
 
   get published(): Promise<void> {
-    const published = this.committed.then(() => this.#target.published());
+    const published = this.committed.then(() => this.#course.published());
     published.catch(ignore);
     return published;
   }
 }
 
+/** Settle when saves that were begun before, of the same name or of any, have ended. They never reject. */
+interface Before {
+  readonly sameBefore: Promise<unknown>;
+  readonly allBefore: Promise<unknown>;
+}
+
 /** The saves of a stager that have not failed, as far as anybody was told, and are not known to be in the volume. */
 export class RunningSaves {
   readonly #saves = new Set<Save>();
+  /** By name: when the last save of it, and those before, have ended. */
+  readonly #ends = new Map<string, Promise<unknown>>();
 
-  add(save: Save): void {
+  /** @param start is told when saves that were begun before have ended. */
+  async add(name: string, start: (before: Before) => Promise<Save>): Promise<Save> {
+    const sameBefore = this.#ends.get(name) ?? Promise.resolve();
+    const started = start({ sameBefore, allBefore: Promise.all(this.#ends.values()) });
+    const end = Promise.all([sameBefore, started.then(({ committed }) => committed).catch(ignore)]);
+    this.#ends.set(name, end);
+    void end.then(() => this.#ends.get(name) === end && this.#ends.delete(name));
+    const save = await started;
     this.#saves.add(save);
+    return save;
   }
 
   /** Waits for all there are now. @throws CheckpointError the first failure; each save's is told once. */

@@ -47,6 +47,14 @@ export function slotMemory({ ring }: Sink, slot: number): Uint8Array {
   throw new CheckpointError("disconnected", "the mount has gone, and its memory with it");
 }
 
+/** What goes with the commit of a file: names in its directory. */
+export interface WithCommit {
+  /** To be removed once the file is safe. */
+  readonly retire?: readonly string[];
+  /** Those that are to be in the volume before it. */
+  readonly after?: readonly string[];
+}
+
 /** One file that is being written. */
 export interface SaveTarget {
   /** Why it has failed, once it has: then it has left nothing behind, and what is written to it goes nowhere. */
@@ -60,10 +68,9 @@ export interface SaveTarget {
   copied(): Promise<void>;
   /**
    * When everything has been written: makes the file whole, and gives it its name.
-   * @param retire names in the same directory that are to be removed once the file is safe.
    * @throws {@link failure}
    */
-  commit(retire: readonly string[]): Promise<void>;
+  commit(names: WithCommit): Promise<void>;
   /** Resolves when the committed file is in the volume. */
   published(): Promise<void>;
   /** Ends a save that is not to be committed. */

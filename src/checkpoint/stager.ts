@@ -1,19 +1,21 @@
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { systemClock } from "../base/index.js";
 import { type Addon, loadAddon, type StagingIo } from "../native/index.js";
-import { filesOf, listCheckpoints } from "./catalog.js";
+import { listCheckpoints } from "./catalog.js";
 import { Devices } from "./devices.js";
 import { CheckpointError, withErrors } from "./errors.js";
-import { type FileContent, fillSlots } from "./fill.js";
 import type { CheckpointInfo } from "./inspect.js";
 import { type LoadOptions, load, loadInto } from "./load.js";
-import { checkName, singleFile } from "./names.js";
+import { checkName } from "./names.js";
 import { openSink } from "./open-sink.js";
+import { type Placement, placementOf, saveIdOf } from "./placement.js";
 import { type Removal, removeCheckpoint } from "./remove.js";
-import { RunningSave, RunningSaves, type Save } from "./save.js";
+import { checkKeep } from "./retention.js";
+import { RunningSaves, type Save } from "./save.js";
 import { planSave } from "./save-content.js";
 import type { Sink, StagerMode } from "./sink.js";
+import { startSave } from "./start-save.js";
 import { isDeviceMemory, type LoadedTensor, type Tensor } from "./tensors.js";
 
 const RING_BYTES_DEFAULT = 512 << 20;
@@ -23,6 +25,12 @@ export interface StagerOptions {
   readonly mode?: "auto" | StagerMode;
   /** How much of a save is copied before it has to wait for the disk; at least 4 MiB. Memory is taken as it is used. */
   readonly ringBytes?: number;
+  /** So many checkpoints stay: older ones that podfs wrote are removed once a new one is in the volume. */
+  readonly keep?: number;
+  /** Which of the processes that save together this is, from 0; with `ranks`. */
+  readonly rank?: number;
+  /** How many processes save together, each its own file of a checkpoint. */
+  readonly ranks?: number;
 }
 
 export interface SaveOptions {
@@ -30,6 +38,19 @@ export interface SaveOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Replace the checkpoint of that name, once the new one is whole. */
   readonly overwrite?: boolean;
+  /** With several ranks: any text, the same on all of them, and a new one for each save. */
+  readonly saveId?: string;
+}
+
+/** What a stager is made of. */
+interface Parts {
+  readonly directory: string;
+  readonly addon: Addon;
+  readonly io: StagingIo;
+  readonly ringBytes: number;
+  readonly keep: number | undefined;
+  readonly placement: Placement;
+  readonly sink: Sink;
 }
 
 /**
@@ -44,6 +65,8 @@ export class Stager {
   readonly #io: StagingIo;
   readonly #devices: Devices;
   readonly #ringBytes: number;
+  readonly #keep: number | undefined;
+  readonly #placement: Placement;
   readonly #saves = new RunningSaves();
   // What uses the ring, besides saves that have been copied.
   readonly #running = new Set<Promise<unknown>>();
@@ -51,11 +74,13 @@ export class Stager {
   #opening: Promise<Sink> | undefined;
   #closed = false;
 
-  private constructor(directory: string, addon: Addon, io: StagingIo, ringBytes: number, sink: Sink) {
+  private constructor({ directory, addon, io, ringBytes, keep, placement, sink }: Parts) {
     this.directory = directory;
     this.#addon = addon;
     this.#io = io;
     this.#ringBytes = ringBytes;
+    this.#keep = keep;
+    this.#placement = placement;
     this.#devices = new Devices(addon);
     this.#sink = sink;
   }
@@ -65,7 +90,9 @@ export class Stager {
    * @throws CheckpointError not-found, not-directory; no-mount: the mode needs one. UserError: an option makes no sense.
    */
   static async open(directory: string, options: StagerOptions = {}): Promise<Stager> {
-    const { mode = "auto", ringBytes = RING_BYTES_DEFAULT } = options;
+    const { mode = "auto", ringBytes = RING_BYTES_DEFAULT, keep, rank, ranks } = options;
+    checkKeep(keep);
+    const placement = placementOf(rank, ranks);
     const path = resolve(directory);
     const stats = await withErrors(path, () => stat(path));
     if (!stats.isDirectory()) throw new CheckpointError("not-directory", `${path} is not a directory`);
@@ -73,7 +100,7 @@ export class Stager {
     const io = addon.createStagingIo();
     try {
       const sink = await withErrors(path, () => openSink(addon, { directory: path, mode, ringBytes, io }));
-      return new Stager(path, addon, io, ringBytes, sink);
+      return new Stager({ directory: path, addon, io, ringBytes, keep, placement, sink });
     } catch (error) {
       io.close();
       throw error;
@@ -93,19 +120,26 @@ export class Stager {
   /**
    * Saves tensors as the checkpoint `name`, the file `NAME.safetensors`. Resolves when they have been copied, and may be
    * changed again, which waits for the disk only where the ring is smaller than the checkpoint.
+   *
+   * Of several ranks: this one's file; every rank saves its own, and the last one the index. With `overwrite`, the checkpoint that
+   * was there stays until then.
    * @throws CheckpointError exists; no-space, before anything is copied; invalid-tensor; invalid-name; device …
+   *   UserError: several ranks, and no saveId.
    */
   async save(tensors: Readonly<Record<string, Tensor>>, name: string, options: SaveOptions = {}): Promise<Save> {
     const { metadata = {}, overwrite = false } = options;
     const checkpoint = checkName(name);
-    const content = planSave(tensors, metadata, systemClock.nowMs());
-    return this.#run(async (sink) => {
-      await this.#checkDevices(content.tensors.values(), sink);
-      const retire = await this.#filesToReplace(checkpoint, overwrite);
-      const save = await this.#start(sink, checkpoint, content, { overwrite, retire });
-      this.#saves.add(save);
-      return save;
-    });
+    const saveId = saveIdOf(options.saveId, this.#placement);
+    const nowMs = systemClock.nowMs();
+    const content = planSave(tensors, metadata, { ...this.#placement, saveId, nowMs });
+    return this.#run(() =>
+      this.#saves.add(checkpoint, async (before) => {
+        const sink = await this.#openSink();
+        await this.#checkDevices(content.tensors.values(), sink);
+        const what = { directory: this.directory, checkpoint, content, saveId, nowMs, overwrite, keep: this.#keep };
+        return startSave({ ...what, ...this.#placement, ...before }, { sink, devices: this.#devices });
+      }),
+    );
   }
 
   /**
@@ -122,7 +156,9 @@ export class Stager {
    */
   async load(name: string, options: LoadOptions = {}): Promise<Record<string, LoadedTensor>> {
     const where = { directory: this.directory, name: checkName(name) };
-    return this.#run((sink) => load(where, options, { io: this.#io, sink, devices: this.#devices }));
+    return this.#run(async () => {
+      return load(where, options, { io: this.#io, sink: await this.#openSink(), devices: this.#devices });
+    });
   }
 
   /**
@@ -132,7 +168,8 @@ export class Stager {
    */
   async loadInto(name: string, targets: Readonly<Record<string, Tensor>>): Promise<void> {
     const where = { directory: this.directory, name: checkName(name) };
-    await this.#run(async (sink) => {
+    await this.#run(async () => {
+      const sink = await this.#openSink();
       await this.#checkDevices(Object.values(targets), sink);
       await loadInto(where, targets, { io: this.#io, sink, devices: this.#devices });
     });
@@ -166,37 +203,6 @@ export class Stager {
     }
   }
 
-  async #start(
-    sink: Sink,
-    checkpoint: string,
-    content: FileContent,
-    { overwrite, retire }: { readonly overwrite: boolean; readonly retire: readonly string[] },
-  ): Promise<Save> {
-    const fileName = singleFile(checkpoint);
-    const path = join(this.directory, fileName);
-    const { sizeBytes } = content.layout;
-    const target = await withErrors(path, () =>
-      sink.begin({ directory: this.directory, fileName, sizeBytes, replace: overwrite }),
-    );
-    try {
-      const { written } = await fillSlots({ content, target, sink, devices: this.#devices });
-      const commit = written.then(() => target.commit(retire));
-      return new RunningSave(checkpoint, path, sizeBytes, { target, commit });
-    } catch (error) {
-      await target.cancel();
-      throw error;
-    }
-  }
-
-  /** @returns what a checkpoint of this name has left besides, if it was one of several files. */
-  async #filesToReplace(checkpoint: string, overwrite: boolean): Promise<string[]> {
-    const { single, index, shards } = await filesOf(this.directory, checkpoint);
-    if (overwrite) return [...(index === undefined ? [] : [index]), ...[...shards.values()].flat()];
-    const there = single ?? index;
-    if (there === undefined) return [];
-    throw new CheckpointError("exists", `${join(this.directory, there)} exists; overwrite: true replaces it`);
-  }
-
   /** Finds out before anything is begun whether the GPUs can be reached; pins the ring where this process is to copy. */
   async #checkDevices(tensors: Iterable<Tensor>, sink: Sink): Promise<void> {
     for (const { data } of tensors) {
@@ -207,9 +213,9 @@ export class Stager {
   }
 
   /** Does something with the ring, which stays until it is done. */
-  async #run<T>(task: (sink: Sink) => Promise<T>): Promise<T> {
+  async #run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#closed) throw new CheckpointError("closed", "the stager was closed");
-    const running = this.#openSink().then(task);
+    const running = task();
     this.#running.add(running);
     try {
       return await running;

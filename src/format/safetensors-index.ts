@@ -26,3 +26,19 @@ export function parseSafetensorsIndex(text: string): SafetensorsIndex {
   const texts = Object.entries(members).filter((entry): entry is [string, string] => typeof entry[1] === "string");
   return { files, metadata: new Map(texts) };
 }
+
+/** What an index is to say. */
+export interface IndexContent extends SafetensorsIndex {
+  /** Of all tensors; those of several files count in each. */
+  readonly dataBytes: number;
+}
+
+/** The text of an index; tensors in the order of their names, so that equal ones are equal bytes. */
+export function encodeSafetensorsIndex({ files, metadata, dataBytes }: IndexContent): Uint8Array {
+  const byName = [...files].sort(([a], [b]) => (a < b ? -1 : 1));
+  const json = {
+    metadata: { ...Object.fromEntries(metadata), total_size: dataBytes },
+    weight_map: Object.fromEntries(byName),
+  };
+  return Buffer.from(`${JSON.stringify(json)}\n`);
+}

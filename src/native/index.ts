@@ -24,6 +24,7 @@ export type {
   CudaDriver,
   DeviceCopier,
   DevicePiece,
+  IpcMemory,
   RingOptions,
   StagedFile,
   StagingAddon,

@@ -94,6 +94,13 @@ export interface DevicePiece {
   readonly slotOffset: number;
 }
 
+/** Memory of another process. */
+export interface IpcMemory {
+  readonly address: bigint;
+  /** How much there is from there on; Infinity where the driver does not tell. */
+  readonly bytes: number;
+}
+
 /** Copies between one GPU and slots of rings, on a stream and a thread of its own. */
 export interface DeviceCopier {
   /**
@@ -107,7 +114,7 @@ export interface DeviceCopier {
   /** Resolves when the bytes are on the device. */
   fromSlot(ring: StagingRing, slot: number, pieces: readonly DevicePiece[]): Promise<void>;
   /** cuIpcOpenMemHandle of another process's 64 bytes; close each once. */
-  openIpc(handle: Uint8Array): Promise<bigint>;
+  openIpc(handle: Uint8Array): Promise<IpcMemory>;
   closeIpc(address: bigint): Promise<void>;
   /** Device memory, for tests and for what JavaScript loads. */
   allocate(bytes: number): Promise<bigint>;

@@ -50,7 +50,12 @@ function messageOf(type: string, message: JsonObject): ClientMessage | undefined
     case "fill":
       return { type, ...writeOf(message), pieces: message.objects("pieces").map(pieceOf) };
     case "commit":
-      return { type, save: message.integer("save"), retire: message.strings("retire").map(bytesOf) };
+      return {
+        type,
+        save: message.integer("save"),
+        retire: message.strings("retire").map(bytesOf),
+        ...(message.members.after !== undefined && { after: message.strings("after").map(bytesOf) }),
+      };
     case "durable":
     case "cancel":
       return { type, save: message.integer("save") };

@@ -83,6 +83,11 @@ export type ClientMessage =
        * is what does not exist.
        */
       readonly retire: readonly string[];
+      /**
+       * Names in the same directory that go into the volume before this file: an index must not be there without what it
+       * names, however much longer that takes. What does not exist is not waited for.
+       */
+      readonly after?: readonly string[];
     }
   /** Say when the file is in the volume. After `committed`; also for a save that has been published since. */
   | { readonly type: "durable"; readonly save: number }

@@ -14,28 +14,46 @@ export interface PublicationTools {
   readonly log: { warn(details: object, message: string): void };
 }
 
-/** A committed file on its way into the volume. It goes there ahead of background work, whether anybody waits or not. */
+/** A committed file, and the names beside it that are to be in the volume before it. */
+export interface Committed {
+  readonly ino: Ino;
+  readonly parent: Ino;
+  readonly after: readonly string[];
+}
+
+/**
+ * A committed file on its way into the volume. It goes there ahead of background work, whether anybody waits or not; and
+ * ahead of files of its directory that take longer to upload, unless it is to come after them.
+ */
 export class Publication {
   readonly #tools: PublicationTools;
-  readonly #ino: Ino;
+  readonly #file: Committed;
   /** Absent after a failure: whoever asks next tries again. The publisher does so by itself. */
   #published: Promise<void> | undefined;
 
-  constructor(tools: PublicationTools, ino: Ino) {
+  constructor(tools: PublicationTools, file: Committed) {
     this.#tools = tools;
-    this.#ino = ino;
+    this.#file = file;
     this.published().catch(ignore);
   }
 
   /** Resolves when the file is in the volume. @throws PublishError, TransferError … when that cannot be for now */
   async published(): Promise<void> {
-    this.#published ??= this.#tools.publisher.syncInode(this.#ino);
+    this.#published ??= this.#publish();
     try {
       await this.#published;
     } catch (error) {
       this.#published = undefined;
       throw error;
     }
+  }
+
+  async #publish(): Promise<void> {
+    const { publisher, fileSystem } = this.#tools;
+    const { ino, parent, after } = this.#file;
+    const before = after.map((name) => inoAt(fileSystem, { parent, name: name as Name }));
+    await Promise.all(before.filter((each) => each !== undefined).map((each) => publisher.syncInode(each)));
+    await publisher.syncInode(ino);
   }
 }
 

@@ -13,6 +13,7 @@ import { type Piece, StagedSave } from "./staged-save.js";
 const SAVES_MAX = 64;
 
 type Hello = Extract<ClientMessage, { readonly type: "hello" }>;
+type Commit = Extract<ClientMessage, { readonly type: "commit" }>;
 
 /** A save that has not ended. */
 interface Running {
@@ -78,7 +79,7 @@ export class StagingClient {
         this.#write(ring, message, message.pieces);
         return;
       case "commit":
-        this.#commit(message.save, message.retire);
+        this.#commit(message);
         return;
       case "durable":
         this.#durable(message.save);
@@ -172,17 +173,18 @@ export class StagingClient {
     return save.write(ring, piece, () => fills.fill(piece.slot, pieces));
   }
 
-  #commit(number: number, retired: readonly string[]): void {
+  #commit(message: Commit): void {
+    const { save: number } = message;
     const running = this.#running.get(number);
     if (running === undefined) {
       this.#refuseUnknown(number);
       return;
     }
     if (running.committing !== undefined) throw new StagingError("protocol", `save ${number} is being committed`);
-    running.committing = this.#finish(number, running, retired);
+    running.committing = this.#finish(message, running);
   }
 
-  async #finish(number: number, running: Running, retired: readonly string[]): Promise<void> {
+  async #finish({ save: number, retire: retired, after = [] }: Commit, running: Running): Promise<void> {
     const { save, fills } = running;
     const { counters } = this.#tools;
     try {
@@ -191,11 +193,12 @@ export class StagingClient {
       // Cancelled in the last moment: it has its name all the same, but nobody asks for it any more.
       if (this.#running.get(number) !== running) return;
       this.#running.delete(number);
-      this.#committed.set(number, new Publication(this.#tools, ino));
+      const { parent } = save.place;
+      this.#committed.set(number, new Publication(this.#tools, { ino, parent, after }));
       counters.committed += 1;
       counters.committedBytes += save.sizeBytes;
       this.#connection.send({ type: "committed", save: number, ino });
-      void retire(this.#tools, save.place.parent, retired);
+      void retire(this.#tools, parent, retired);
     } catch (error) {
       await this.#fail(number, running, error);
     }

@@ -214,7 +214,7 @@ export function describeObjectStore(name: string, subject: ObjectStoreSubject): 
           await Promise.all(expected.slice(start, start + 50).map((key) => store.put(key, new Uint8Array(1))));
         }
         expect(await keysOf(store, "many/")).toEqual(expected.sort());
-      }, 120_000);
+      });
     });
 
     describe("conditional puts", () => {

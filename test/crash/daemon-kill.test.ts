@@ -119,7 +119,7 @@ describe.skipIf(obstacle !== undefined)(`kill -9 of the daemon (${obstacle ?? "r
       expect(manifestDifferences(expected, await treeManifest(elsewhere))).toEqual([]);
       await second.unmount(elsewhere);
     },
-    300_000,
+    900_000,
   );
 });
 

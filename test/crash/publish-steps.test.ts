@@ -70,41 +70,37 @@ describe.skipIf(obstacle !== undefined)(`kill -9 while publishing (${obstacle ??
     return () => seen >= nth;
   }
 
-  it.each(STEPS)(
-    "before $step: loses nothing, and others see nothing half",
-    async (step) => {
-      const [here, elsewhere] = [await machine(), await machine()];
-      const volume = await server.createVolumeUrl();
-      const workspace = await here.path("workspace");
-      const other = await elsewhere.path("other");
-      await here.mount(volume, workspace, "--create");
-      await shell(workspace, FIRST);
-      await here.flush(workspace);
-      const first = await treeManifest(workspace);
-      const reached = hangAt(step);
-      await shell(workspace, SECOND);
-      const second = await treeManifest(workspace);
-      const flushing = here.run("flush", workspace).catch(() => undefined);
-      await waitUntil(reached, step.step);
-      await here.kill(workspace);
-      await flushing;
-      server.trouble = undefined;
-      await elsewhere.mount(volume, other, "--read-only");
-      const published = await treeManifest(other);
-      await elsewhere.unmount(other);
-      // Names may be those before or after; what they lead to is whole.
-      expect(published.has("models/checkpoint")).toBe(true);
-      expect([...contentsOf(published)].filter((content) => !contentsOf(first, second).has(content))).toEqual([]);
-      await here.mount(volume, workspace);
-      expect(manifestDifferences(second, await treeManifest(workspace))).toEqual([]);
-      await here.flush(workspace);
-      await here.unmount(workspace);
-      await elsewhere.mount(volume, other, "--read-only");
-      expect(manifestDifferences(second, await treeManifest(other))).toEqual([]);
-      await elsewhere.unmount(other);
-    },
-    180_000,
-  );
+  it.each(STEPS)("before $step: loses nothing, and others see nothing half", async (step) => {
+    const [here, elsewhere] = [await machine(), await machine()];
+    const volume = await server.createVolumeUrl();
+    const workspace = await here.path("workspace");
+    const other = await elsewhere.path("other");
+    await here.mount(volume, workspace, "--create");
+    await shell(workspace, FIRST);
+    await here.flush(workspace);
+    const first = await treeManifest(workspace);
+    const reached = hangAt(step);
+    await shell(workspace, SECOND);
+    const second = await treeManifest(workspace);
+    const flushing = here.run("flush", workspace).catch(() => undefined);
+    await waitUntil(reached, step.step);
+    await here.kill(workspace);
+    await flushing;
+    server.trouble = undefined;
+    await elsewhere.mount(volume, other, "--read-only");
+    const published = await treeManifest(other);
+    await elsewhere.unmount(other);
+    // Names may be those before or after; what they lead to is whole.
+    expect(published.has("models/checkpoint")).toBe(true);
+    expect([...contentsOf(published)].filter((content) => !contentsOf(first, second).has(content))).toEqual([]);
+    await here.mount(volume, workspace);
+    expect(manifestDifferences(second, await treeManifest(workspace))).toEqual([]);
+    await here.flush(workspace);
+    await here.unmount(workspace);
+    await elsewhere.mount(volume, other, "--read-only");
+    expect(manifestDifferences(second, await treeManifest(other))).toEqual([]);
+    await elsewhere.unmount(other);
+  });
 
   it("reports what is left when the drain's deadline passes, and sends it at the next mount", async () => {
     const [here, elsewhere] = [await machine(), await machine()];
@@ -128,5 +124,5 @@ describe.skipIf(obstacle !== undefined)(`kill -9 while publishing (${obstacle ??
     await elsewhere.mount(volume, other);
     expect(manifestDifferences(expected, await treeManifest(other))).toEqual([]);
     await elsewhere.unmount(other);
-  }, 120_000);
+  });
 });

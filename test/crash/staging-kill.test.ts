@@ -7,7 +7,7 @@ import { CLIENT_STEPS, expectedBytes, killClient, startClient } from "../support
 
 const MIB = 1 << 20;
 const BYTES = 24 * MIB + 777;
-const TEST_TIMEOUT_MS = 300_000;
+const TEST_TIMEOUT_MS = 900_000;
 /** After "commit" has been sent it is a matter of milliseconds how far it comes. */
 const COMMIT_ROUNDS_MS = [0, 1, 2, 5, 10, 20, 50];
 const obstacle = mountObstacle();

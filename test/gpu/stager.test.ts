@@ -7,7 +7,7 @@ import { mountObstacle, PodfsMachine } from "../support/podfs.js";
 import { simulatedDriverEnvironment } from "./support/simulated-driver.js";
 
 const PROGRAM = fileURLToPath(new URL("./support/stager-program.mjs", import.meta.url));
-const TIMEOUT_MS = 50_000;
+const TIMEOUT_MS = 250_000;
 const obstacle = mountObstacle();
 
 interface Outcome {

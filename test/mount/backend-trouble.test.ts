@@ -43,6 +43,5 @@ describe.skipIf(obstacle !== undefined)(`a backend in trouble (${obstacle ?? "re
       expect(await readFile(join(workspace, "file"), "utf8")).toBe("written in an outage");
       await machine.unmount(workspace);
     },
-    120_000,
   );
 });

@@ -67,6 +67,5 @@ describe.skipIf(obstacle !== undefined)(`what is private (${obstacle ?? "real mo
       expect(objects).toBeGreaterThanOrEqual(4);
       for (const text of said) expect(text).not.toContain(SECRET);
     },
-    120_000,
   );
 });

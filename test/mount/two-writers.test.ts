@@ -44,7 +44,7 @@ describe.skipIf(obstacle !== undefined)(`two writers (${obstacle ?? "real mounts
     await b.mount(store, ofB);
     expect(await readFile(join(ofB, "file"), "utf8")).toBe("from a");
     await b.unmount(ofB);
-  }, 120_000);
+  });
 
   it("reads beside a writer, and sees a consistent older state", async () => {
     const { a, b, store, ofA, ofB } = await setUp();
@@ -55,7 +55,7 @@ describe.skipIf(obstacle !== undefined)(`two writers (${obstacle ?? "real mounts
     await expect(writeFile(join(ofB, "mine"), "x")).rejects.toMatchObject({ code: "EROFS" });
     await b.unmount(ofB);
     await a.unmount(ofA);
-  }, 120_000);
+  });
 
   it("takes over from a dead holder with --take-over, and keeps what it had published", async () => {
     const { a, b, store, ofA, ofB } = await setUp();
@@ -66,7 +66,7 @@ describe.skipIf(obstacle !== undefined)(`two writers (${obstacle ?? "real mounts
     await b.mount(store, ofB, "--take-over");
     expect(await readFile(join(ofB, "file"), "utf8")).toBe("published");
     await b.unmount(ofB);
-  }, 120_000);
+  });
 
   it("stops a stalled holder that wakes up after it was replaced", async () => {
     const { a, b, store, ofA, ofB } = await setUp();
@@ -89,5 +89,5 @@ describe.skipIf(obstacle !== undefined)(`two writers (${obstacle ?? "real mounts
     expect(await readFile(join(ofC, "file"), "utf8")).toBe("from b");
     await expect(readFile(join(ofC, "late"))).rejects.toMatchObject({ code: "ENOENT" });
     await c.unmount(ofC);
-  }, 180_000);
+  });
 });

@@ -248,8 +248,7 @@ describe("a content file", () => {
     const misses: number[][] = [];
     const file = openFile({ events: { onMiss: (first, count) => misses.push([first, count]) } });
     const append = file.write(Buffer.from("tail"), 2 * BLOCK + 100);
-    await sleep(20);
-    expect(misses).toEqual([[2, 1]]);
+    await expect.poll(() => misses).toEqual([[2, 1]]);
     file.claim(2, 1);
     file.fill(2, 1);
     expect(await append).toBe(4);

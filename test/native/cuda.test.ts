@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import type { DevicePiece } from "../../src/native/index.js";
+import type { DevicePiece, IpcMemory } from "../../src/native/index.js";
 import { DeviceProcess } from "../gpu/support/device-process.js";
 import { simulatedDriverEnvironment } from "../gpu/support/simulated-driver.js";
 
@@ -171,8 +171,10 @@ describe("the CUDA driver, simulated", () => {
 
     const other = start();
     const opener = await other.openDevice();
-    const opened = await other.call<bigint>("openIpc", opener.copier, exported.handle);
-    expect(await other.call<bigint>("openIpc", opener.copier, exported.handle)).toBe(opened);
+    const memory = await other.call<IpcMemory>("openIpc", opener.copier, exported.handle);
+    expect(memory.bytes).toBe(4096);
+    expect(await other.call("openIpc", opener.copier, exported.handle)).toEqual(memory);
+    const { address: opened } = memory;
     await other.call("closeIpc", opener.copier, opened);
     await other.call("toSlot", opener.copier, opener.ring, 0, [{ address: opened, bytes: 4096, slotOffset: 0 }]);
     const read = await other.call<Uint8Array>("readSlot", opener.ring, 0, 0, 4096);

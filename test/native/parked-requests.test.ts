@@ -68,7 +68,12 @@ describe.skipIf(!hasFuse)("requests for absent blocks (skipped without /dev/fuse
     fs = await MiniFilesystem.mount(addon, { passthrough: false });
   });
   afterEach(async () => {
-    for (const child of children.splice(0)) child.kill("SIGKILL");
+    for (const child of children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const exit = once(child, "exit");
+      child.kill("SIGKILL");
+      await exit;
+    }
     await fs.unmount();
     rmSync(directory, { recursive: true });
   });

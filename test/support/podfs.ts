@@ -10,6 +10,8 @@ const execute = promisify(execFile);
 const PROJECT = resolve(import.meta.dirname, "../..");
 const PROGRAM = join(PROJECT, "dist/cli/main.js");
 const OUTPUT_BYTES_MAX = 64 << 20;
+/** A slow machine is still uploading when a pod would have been ended. */
+const DRAIN_TIMEOUT = "4m";
 
 export interface CommandOutcome {
   readonly code: number;
@@ -77,8 +79,13 @@ export class PodfsMachine {
     return summary;
   }
 
+  /** A mount that is too busy to answer in time is asked again: for how long is the test's own limit. */
   async status(mountpoint: string): Promise<StatusReport> {
-    return JSON.parse(await this.runOk("status", "--json", mountpoint)) as StatusReport;
+    for (;;) {
+      const { code, stdout, stderr } = await this.run("status", "--json", mountpoint);
+      if (code === 0) return JSON.parse(stdout) as StatusReport;
+      if (!stderr.includes("has not answered")) throw new Error(`podfs status: exit ${code}: ${stderr}`);
+    }
   }
 
   async flush(mountpoint: string): Promise<void> {
@@ -86,7 +93,7 @@ export class PodfsMachine {
   }
 
   async unmount(mountpoint: string, ...options: string[]): Promise<string> {
-    const said = await this.runOk("umount", ...options, mountpoint);
+    const said = await this.runOk("umount", "--timeout", DRAIN_TIMEOUT, ...options, mountpoint);
     this.#mounts.delete(mountpoint);
     return said;
   }
@@ -132,7 +139,7 @@ function isZombie(pid: number): boolean {
 }
 
 /** Polls until `condition` holds. @throws after a generous time, naming `what` did not happen. */
-export async function waitUntil(condition: () => boolean | Promise<boolean>, what: string, limitMs = 60_000) {
+export async function waitUntil(condition: () => boolean | Promise<boolean>, what: string, limitMs = 120_000) {
   const end = Date.now() + limitMs;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`still waiting after ${limitMs} ms: ${what}`);

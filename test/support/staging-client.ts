@@ -5,7 +5,7 @@ import type { ClientMessage, ServerMessage } from "../../src/staging/protocol.js
 import { waitUntil } from "./podfs.js";
 
 const SLOT_BYTES = 2 << 20;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 120_000;
 
 type Hello = Extract<ClientMessage, { type: "hello" }>;
 type Begin = Extract<ClientMessage, { type: "begin" }>;

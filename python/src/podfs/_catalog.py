@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -27,6 +27,7 @@ class CheckpointInfo:
     bytes: int
     """Of all of them."""
     ranks: int
+    """Whose files it has, or ought to have."""
     saved_ms: int
     """When it was saved, in milliseconds since 1970; of what podfs did not write, when it was last changed."""
     save_id: Optional[str]
@@ -45,11 +46,15 @@ def scan(directory: str) -> list[CheckpointInfo]:
 
 def find(directory: str, name: str) -> CheckpointInfo:
     """The one of this name. Raises CheckpointNotFound."""
-    files = _group(_list(directory)).get(name)
-    info = _describe(directory, name, files) if files else None
+    info = _describe(directory, name, files_of(directory, name))
     if info is None:
         raise CheckpointNotFound(f"there is no checkpoint {name!r} in {directory}")
     return info
+
+
+def files_of(directory: str, name: str) -> list[str]:
+    """All files of this name: of the checkpoint, of saves that still run, and what those have left that were killed."""
+    return _group(_list(directory)).get(name, [])
 
 
 def _list(directory: str) -> list[str]:
@@ -78,94 +83,110 @@ def _group(filenames: list[str]) -> dict[str, list[str]]:
 
 
 def _describe(directory: str, name: str, files: list[str]) -> Optional[CheckpointInfo]:
-    """The newer of the two, where one process and several have saved under this name. None if all is gone meanwhile."""
-    single = single_file(name)
-    rest = [filename for filename in files if filename != single]
-    found = [
-        _describe_single(directory, name) if single in files else None,
-        _describe_sharded(directory, name, rest) if rest else None,
-    ]
-    there = [info for info in found if info is not None]
-    return max(there, key=lambda info: (info.state == "complete", info.saved_ms)) if there else None
+    """The newest that is complete, else the newest. None if all is gone meanwhile."""
+    while True:
+        there = _look_at_all(directory, name, files)
+        newest = max(there, key=lambda info: (info.state == "complete", info.saved_ms)) if there else None
+        if newest is not None and newest.state == "complete":
+            return newest
+        # Another save may have ended since the files were listed, and what was here before gone with it.
+        again = files_of(directory, name)
+        if again == files:
+            return newest
+        files = again
 
 
-def _describe_single(directory: str, name: str) -> Optional[CheckpointInfo]:
-    filename = single_file(name)
-    try:
-        status = os.stat(os.path.join(directory, filename))
-        header, why = _header(os.path.join(directory, filename)), ""
-    except FileNotFoundError:
-        return None
-    except PodfsError as error:
-        header, why = None, str(error)
-    metadata = header.metadata if header is not None else {}
-    saved_ms = _milliseconds(metadata.get(TIME_KEY), status)
-    state = "damaged" if why else "complete"
-    return CheckpointInfo(name, (filename,), status.st_size, 1, saved_ms, metadata.get(SAVE_KEY), state, why)
+def _look_at_all(directory: str, name: str, files: list[str]) -> list[CheckpointInfo]:
+    """What one process has saved under this name, what several have, and what is left of saves that did not end."""
+    single, index = single_file(name), index_file(name)
+    loose = [filename for filename in files if filename not in (single, index)]
+    found = [_look_at_single(directory, name)] if single in files else []
+    if index in files:
+        info = _look_at_indexed(directory, name, loose)
+        found.append(info)
+        loose = [] if info is None else [filename for filename in loose if filename not in info.files]
+    if loose:
+        found.append(_look_at_loose(directory, name, loose))
+    return [info for info in found if info is not None]
 
 
-def _describe_sharded(directory: str, name: str, files: list[str]) -> Optional[CheckpointInfo]:
-    statuses: dict[str, os.stat_result] = {}
-    for filename in files:
-        try:
-            statuses[filename] = os.stat(os.path.join(directory, filename))
-        except FileNotFoundError:
-            continue  # removed meanwhile
-    if not statuses:
-        return None
-    headers, why = _headers(directory, statuses)
-    newest = max(statuses.values(), key=lambda status: status.st_mtime_ns)
-    latest = max(headers.values(), key=lambda header: _number(header.metadata.get(TIME_KEY)), default=None)
-    metadata = latest.metadata if latest is not None else {}
-    save_id, ranks, state = metadata.get(SAVE_KEY), max(_number(metadata.get(RANKS_KEY)), len(headers)), "damaged"
-    if not why and index_file(name) in statuses:
-        save_id, ranks, state, why = _check_index(directory, name, headers)
-    elif not why:
-        whole = sum(header.metadata.get(SAVE_KEY) == save_id for header in headers.values())
-        state, why = "incomplete", f"{whole} of {ranks} ranks' files are there, and no index"
-    size = sum(status.st_size for status in statuses.values())
-    saved_ms = _milliseconds(metadata.get(TIME_KEY), newest)
-    return CheckpointInfo(name, tuple(statuses), size, ranks, saved_ms, save_id, state, why)
+def _look_at_single(directory: str, name: str) -> Optional[CheckpointInfo]:
+    looked = _Looked(directory, [single_file(name)])
+    metadata = looked.latest()
+    return looked.describe(name, 1, metadata, *(("damaged", looked.why) if looked.why else ("complete", "")))
 
 
-def _check_index(directory: str, name: str, headers: dict[str, Header]) -> tuple[Optional[str], int, str, str]:
-    """(save id, ranks, state, why) of what has an index."""
+def _look_at_indexed(directory: str, name: str, shards: list[str]) -> Optional[CheckpointInfo]:
     try:
         index = read_index(directory, name)
-    except (CheckpointNotFound, DamagedCheckpoint) as error:
-        return None, len(headers), "damaged", str(error)
-    named = sorted(set(index.weight_map.values()))
-    missing = [filename for filename in named if filename not in headers]
+    except CheckpointNotFound:
+        return None
+    except DamagedCheckpoint as error:
+        looked = _Looked(directory, [index_file(name), *shards])
+        return looked.describe(name, len(looked.headers), looked.latest(), "damaged", str(error))
+    looked = _Looked(directory, [index_file(name), *index.files])
+    missing = [filename for filename in index.files if filename not in looked.statuses]
+    others = [filename for filename, header in looked.headers.items() if header.metadata.get(SAVE_KEY) != index.save_id]
+    state, why = "damaged", looked.why
     if missing:
-        return index.save_id, index.ranks, "damaged", f"{missing[0]} is missing"
-    others = [filename for filename in named if headers[filename].metadata.get(SAVE_KEY) != index.save_id]
-    if index.save_id is not None and others:
-        return index.save_id, index.ranks, "incomplete", f"{others[0]} is of another save than the index"
-    return index.save_id, index.ranks, "complete", ""
+        why = f"{missing[0]} is missing"
+    elif not why and index.save_id is not None and others:
+        state, why = "incomplete", f"{others[0]} is of another save than the index"
+    elif not why:
+        state = "complete"
+    metadata = {**looked.latest(), SAVE_KEY: index.save_id}
+    return looked.describe(name, index.ranks, metadata, state, why)
 
 
-def _headers(directory: str, filenames: Iterable[str]) -> tuple[dict[str, Header], str]:
-    """(headers of the ranks' files, what is wrong with the first that is damaged)."""
-    headers: dict[str, Header] = {}
-    why = ""
-    for filename in filenames:
-        if filename.endswith(INDEX_SUFFIX):
-            continue
-        try:
-            headers[filename] = _header(os.path.join(directory, filename))
-        except FileNotFoundError:
-            continue
-        except PodfsError as error:
-            why = why or str(error)
-    return headers, why
+def _look_at_loose(directory: str, name: str, shards: list[str]) -> Optional[CheckpointInfo]:
+    """Files of ranks that no index has yet."""
+    looked = _Looked(directory, shards)
+    metadata = looked.latest()
+    save_id, ranks = metadata.get(SAVE_KEY), _number(metadata.get(RANKS_KEY)) or len(looked.headers)
+    whole = sum(header.metadata.get(SAVE_KEY) == save_id for header in looked.headers.values())
+    missing = ("incomplete", f"{whole} of {ranks} ranks' files are there, and no index")
+    return looked.describe(name, ranks, metadata, *(("damaged", looked.why) if looked.why else missing))
+
+
+class _Looked:
+    """Files that have been looked into; those that are gone meanwhile are left out."""
+
+    def __init__(self, directory: str, filenames: Iterable[str]) -> None:
+        self.statuses: dict[str, os.stat_result] = {}
+        self.headers: dict[str, Header] = {}
+        self.why = ""
+        """What is wrong with the first that is damaged."""
+        for filename in filenames:
+            path = os.path.join(directory, filename)
+            try:
+                self.statuses[filename] = os.stat(path)
+                if not filename.endswith(INDEX_SUFFIX):
+                    self.headers[filename] = _header(path)
+            except FileNotFoundError:
+                self.statuses.pop(filename, None)
+            except PodfsError as error:
+                self.why = self.why or str(error)
+
+    def latest(self) -> dict[str, Optional[str]]:
+        """The metadata of the file whose save began last."""
+        latest = max(self.headers.values(), key=lambda header: _number(header.metadata.get(TIME_KEY)), default=None)
+        return {} if latest is None else {**latest.metadata}
+
+    def describe(
+        self, name: str, ranks: int, metadata: Mapping[str, Optional[str]], state: str, why: str
+    ) -> Optional[CheckpointInfo]:
+        """None if all files are gone."""
+        if not self.statuses:
+            return None
+        size = sum(status.st_size for status in self.statuses.values())
+        changed_ms = max(status.st_mtime_ns for status in self.statuses.values()) // 1_000_000
+        saved_ms = _number(metadata.get(TIME_KEY)) or changed_ms
+        files = tuple(sorted(self.statuses))
+        return CheckpointInfo(name, files, size, ranks, saved_ms, metadata.get(SAVE_KEY), state, why)
 
 
 def _number(text: Optional[str]) -> int:
     return int(text) if text is not None and text.isascii() and text.isdigit() else 0
-
-
-def _milliseconds(text: Optional[str], status: os.stat_result) -> int:
-    return _number(text) or status.st_mtime_ns // 1_000_000
 
 
 _headers_lock = threading.Lock()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Optional
 
 from . import _catalog, _objects, _ranks, _retention
 from ._catalog import CheckpointInfo
 from ._engine import RING_BYTES, Engine
-from ._errors import CheckpointExists, CheckpointNotFound, of_system_error
+from ._errors import CheckpointExists, CheckpointNotFound, DamagedCheckpoint, of_system_error
 from ._index import index_first
 from ._names import (
     RANK_KEY,
@@ -26,6 +26,7 @@ from ._names import (
 )
 from ._pending import PendingFile
 from ._restore import load_file
+from ._retention import Saved
 from ._sources import is_tensor
 
 Mode = Literal["auto", "shm", "ipc", "file"]
@@ -104,7 +105,7 @@ class Checkpoint:
         dtype that safetensors has, any shape and strides; tied weights are stored once. Any other object with tensors
         in it is saved like `podfs.save` does.
         metadata: strings that the file carries.
-        overwrite: replaces a checkpoint of this name, when the new one is complete.
+        overwrite: replaces a checkpoint of this name, in one step, when the new one is complete.
         save_id: with several ranks and without torch.distributed: the same on all, new for each save.
         Raises CheckpointExists, NoSpace, InvalidName, UnsupportedTensor, ReadOnly, ConnectionLost …; nothing is left
         then. What goes wrong after this has returned is raised by `wait`.
@@ -128,7 +129,9 @@ class Checkpoint:
             )
         if not overwrite and os.path.lexists(os.path.join(self.path, index_file(plain))):
             raise CheckpointExists(f"checkpoint {plain!r} of several ranks exists; overwrite=True replaces it")
-        own = {SAVE_KEY: uuid.uuid4().hex, TIME_KEY: str(time.time_ns() // 1_000_000), RANK_KEY: "0", RANKS_KEY: "1"}
+        now_ms = time.time_ns() // 1_000_000
+        own = {SAVE_KEY: uuid.uuid4().hex, TIME_KEY: str(now_ms), RANK_KEY: "0", RANKS_KEY: "1"}
+        saved = Saved(plain, frozenset((single_file(plain),)), now_ms)
         retires = overwrite or self._keep is not None
         return self._engine.save_file(
             self.path,
@@ -136,7 +139,7 @@ class Checkpoint:
             tensors,
             {**told, **own},
             overwrite,
-            retire=(lambda: _retention.retire(self.path, self._keep, plain)) if retires else (),
+            retire=(lambda: _retention.retire(self.path, self._keep, saved)) if retires else (),
         )
 
     def wait(self, durable: bool = False, timeout: Optional[float] = None) -> None:
@@ -154,6 +157,7 @@ class Checkpoint:
         into: Optional[Mapping[str, Any]] = None,
         names: Optional[Iterable[str]] = None,
         rank: Optional[int] = None,
+        mmap: bool = False,
     ) -> Any:
         """Loads a checkpoint: name → tensor, or the object that was saved. A save that still runs is not waited for.
 
@@ -161,22 +165,48 @@ class Checkpoint:
         into: tensors to be filled in place, of the same dtypes and shapes as in the checkpoint; only these are loaded,
         unless names says more.
         names: which. rank: what this rank saved; None: the tensors of all.
+        mmap: new CPU tensors are the file's own pages (as with `torch.load(mmap=True)`), which other processes share,
+        rather than copies; a page that is written to becomes this process's own, and the file stays as it is. The file
+        stays open as long as one of these tensors lives. Overwriting, `keep` and `remove` do no harm, as podfs never
+        changes a file in place; but pages may be dropped when memory is short, and are read again when they are looked
+        at: where that fails (another program has cut the file short; the disk, the network or the mount is gone), the
+        process ends by SIGBUS.
         Raises CheckpointNotFound, DamagedCheckpoint, TensorMismatch, DeviceError, StorageError. When it raises,
-        tensors of `into` may have been filled in part.
+        tensors of `into` may have been filled in part. A checkpoint that is overwritten meanwhile is loaded anew.
         """
         plain = check_name(name)
-        info = _catalog.find(self.path, plain)
-        if info.files == (single_file(plain),):
-            if rank not in (None, 0):
-                raise CheckpointNotFound(f"checkpoint {plain!r} was saved by one process: there is no rank {rank}")
-            path = os.path.join(self.path, single_file(plain))
-            tensors = load_file(path, device, into, names, self._engine)
-        else:
-            tensors = _ranks.load(self._engine, self.path, plain, device=device, into=into, names=names, rank=rank)
+        wanted = None if names is None else [*names]
+        while True:
+            info = _catalog.find(self.path, plain)
+            try:
+                tensors = self._load(info, device, into, wanted, rank, mmap)
+                break
+            except (CheckpointNotFound, DamagedCheckpoint):
+                there = _catalog.find(self.path, plain)
+                if (there.save_id, there.files) == (info.save_id, info.files):
+                    raise
         whole = into is None and names is None
         if whole and _objects.PICKLE in tensors:
             return _objects.unpack(tensors, map_location="cpu" if device is None else device)
         return tensors
+
+    def _load(
+        self,
+        info: CheckpointInfo,
+        device: Any,
+        into: Optional[Mapping[str, Any]],
+        names: Optional[Sequence[str]],
+        rank: Optional[int],
+        mmap: bool,
+    ) -> dict[str, Any]:
+        single = single_file(info.name)
+        if info.files == (single,):
+            if rank not in (None, 0):
+                raise CheckpointNotFound(f"checkpoint {info.name!r} was saved by one process: there is no rank {rank}")
+            return load_file(os.path.join(self.path, single), device, into, names, self._engine, mmap)
+        return _ranks.load(
+            self._engine, self.path, info.name, device=device, into=into, names=names, rank=rank, mmap=mmap
+        )
 
     def list(self) -> list[CheckpointInfo]:
         """The checkpoints of this directory, newest first, also incomplete and damaged ones."""
@@ -184,7 +214,11 @@ class Checkpoint:
 
     def remove(self, name: str) -> None:
         """Removes a checkpoint, complete or not. Raises CheckpointNotFound."""
-        for filename in index_first(_catalog.find(self.path, check_name(name)).files):
+        plain = check_name(name)
+        files = _catalog.files_of(self.path, plain)
+        if not files:
+            raise CheckpointNotFound(f"there is no checkpoint {plain!r} in {self.path}")
+        for filename in index_first(files):
             try:
                 os.unlink(os.path.join(self.path, filename))
             except FileNotFoundError:

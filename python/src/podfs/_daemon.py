@@ -86,7 +86,8 @@ class DaemonSink:
             self._connection.close()
             raise
         self._connection.settimeout(None)
-        threading.Thread(target=self._read, name="podfs-staging", daemon=True).start()
+        self._thread = threading.Thread(target=self._read, name="podfs-staging", daemon=True)
+        self._thread.start()
 
     def _hello(self, mode: str, ring_bytes: int, reason: str) -> dict[str, Any]:
         slots, slot_bytes = slots_for(ring_bytes)
@@ -139,7 +140,7 @@ class DaemonSink:
                     "type": "begin",
                     "save": number,
                     "parent": directory.st_ino,
-                    "name": os.fsencode(target.filename).decode("latin-1"),
+                    "name": _in_bytes(target.filename),
                     "sizeBytes": target.size,
                     "replace": target.replace,
                     "mode": 0o666 & ~_umask(),
@@ -216,6 +217,8 @@ class DaemonSink:
             self._connection.shutdown(2)
         except OSError:
             pass  # the mount was faster
+        # An interpreter that ends is better alone.
+        self._thread.join()
         self._connection.close()
 
 
@@ -250,10 +253,10 @@ class DaemonSave:
     def _give(self, message: dict[str, Any]) -> None:
         self._sink.give(self, {**message, "save": self.number})
 
-    def commit(self, retire: Sequence[str]) -> None:
+    def commit(self, retire: Sequence[str], after: Sequence[str]) -> None:
         self.check()
-        names = [os.fsencode(name).decode("latin-1") for name in retire]
-        self._sink.send({"type": "commit", "save": self.number, "retire": names})
+        message = {"type": "commit", "save": self.number, "retire": [*map(_in_bytes, retire)]}
+        self._sink.send({**message, "after": [*map(_in_bytes, after)]} if after else message)
 
     def cancel(self, error: BaseException) -> None:
         if self.named.done:
@@ -325,6 +328,11 @@ def _stat(directory: str) -> os.stat_result:
         return os.stat(directory)
     except OSError as cause:
         raise _errors.of_system_error(cause, directory) from cause
+
+
+def _in_bytes(name: str) -> str:
+    """A name as the protocol has it: each byte a character."""
+    return os.fsencode(name).decode("latin-1")
 
 
 def _umask() -> int:

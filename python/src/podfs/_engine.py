@@ -11,13 +11,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from ._copy import Segment, SlotFiller
 from ._errors import Cancelled, PodfsError, WaitTimeout
 from ._finisher import Finisher
 from ._names import ALIAS_PREFIX
-from ._pending import Deadline
+from ._pending import Deadline, Outcome
 from ._pending import PendingFile as PendingFile
 from ._route import Route
 from ._safetensors import plan
@@ -33,6 +34,17 @@ Retire = Union[Sequence[str], Callable[[], Sequence[str]]]
 Then = Callable[[], Optional[PendingFile]]
 
 
+@dataclass(frozen=True)
+class _Commit:
+    """What comes with a file's getting its name, as `Engine.save_file` and `save_bytes` have it."""
+
+    retire: Retire
+    then: Optional[Then] = None
+    series: Optional[str] = None
+    earlier: Optional[Sequence[Outcome]] = None
+    after: Sequence[str] = ()
+
+
 class Engine:
     """Saves and loads files of one directory. Thread-safe; of the process that opened it only."""
 
@@ -44,6 +56,8 @@ class Engine:
         self._closed = False
         self._pending: list[PendingFile] = []
         self._saves: list[SinkSave] = []
+        self._series: dict[str, PendingFile] = {}
+        """The last of each series that runs."""
         self._finisher = Finisher()
         _engines.add(self)
 
@@ -81,6 +95,7 @@ class Engine:
         replace: bool,
         retire: Retire = (),
         then: Optional[Then] = None,
+        series: Optional[str] = None,
     ) -> PendingFile:
         """Writes `tensors` as the safetensors file `directory/filename`, which appears whole, at the end.
 
@@ -90,6 +105,7 @@ class Engine:
         is fsynced and has its name); or a function that tells them, called when earlier saves have ended. then: runs
         on a thread of the engine after the file has got its name, before `wait` returns; it may save (a PendingFile
         that it returns is waited for as well, it must not wait for it itself), and its errors are raised by `wait`.
+        series: the file gets its name after the one before of the same series has ended, with what followed it.
         Raises CheckpointExists (also later, from `wait`), NoSpace before anything is copied, UnsupportedTensor …
         """
         sources, aliases = describe_all(tensors)
@@ -100,7 +116,7 @@ class Engine:
         segments = [Segment(BytesSource(prefix), 0)]
         segments += (Segment(sources[name], header.data_start + info.begin) for name, info in header.tensors.items())
         target = Target(directory, filename, header.size, replace)
-        return self._save(target, segments, list(sources.values()), retire, then)
+        return self._save(target, segments, list(sources.values()), _Commit(retire, then=then, series=series))
 
     def save_bytes(
         self,
@@ -109,19 +125,25 @@ class Engine:
         data: bytes,
         replace: bool,
         retire: Retire = (),
-        then: Optional[Then] = None,
+        earlier: Optional[Sequence[Outcome]] = None,
+        after: Sequence[str] = (),
     ) -> PendingFile:
-        """The same for bytes that are a file of their own, such as an index."""
+        """The same for bytes that are a file of their own, such as an index.
+
+        earlier: saves that have ended when `retire` is asked (None: those that run now). after: names in the directory
+        that are in the volume before this file is.
+        """
         target = Target(directory, filename, len(data), replace)
-        return self._save(target, [Segment(BytesSource(data), 0)], [], retire, then)
+        commit = _Commit(retire, earlier=earlier, after=after)
+        return self._save(target, [Segment(BytesSource(data), 0)], [], commit)
+
+    def running(self) -> list[Outcome]:
+        """The saves whose files have no names yet."""
+        with self._lock:
+            return [save.named for save in self._saves if not save.named.done]
 
     def _save(
-        self,
-        target: Target,
-        segments: Sequence[Segment],
-        sources: Sequence[Source],
-        retire: Retire,
-        then: Optional[Then],
+        self, target: Target, segments: Sequence[Segment], sources: Sequence[Source], commit: _Commit
     ) -> PendingFile:
         self._check_usable()
         on_devices = [source for source in sources if is_device(source) and source.nbytes > 0]
@@ -130,20 +152,41 @@ class Engine:
         save = sink.begin(target)
         pending = PendingFile(os.path.join(target.directory, target.filename), save.await_published)
         with self._lock:
-            earlier = [known for known in self._saves if not known.named.done]
-            self._saves = [*earlier, save]
+            awaited = self._awaited_by(commit)
+            self._saves = [*(known for known in self._saves if not known.named.done), save]
             self._pending.append(pending)
-        commit = self._finisher.commit(save, retire, earlier)
-        self._finisher.follow(save, pending, then)
+            if commit.series is not None:
+                self._series[commit.series] = pending
+        finish = self._finisher.commit(save, commit.retire, commit.after, awaited)
+        self._finisher.follow(save, pending, commit.then)
+        if commit.series is not None:
+            series = commit.series
+            pending.ended.on_settled(lambda _: self._end_series(series, pending))
         filler = SlotFiller(save, staging.ring, devices, staging.completions, sink.mode == "ipc")
         try:
-            filler.run(segments, target.size, commit)
+            filler.run(segments, target.size, finish)
         except BaseException as error:
             save.cancel(error if isinstance(error, PodfsError) else Cancelled(f"saving {pending.path} was interrupted"))
             save.await_idle()
             self._forget(pending)
             raise
         return pending
+
+    def _awaited_by(self, commit: _Commit) -> list[Outcome]:
+        """What is to happen before this commit. With the lock held."""
+        awaited: list[Outcome] = []
+        if callable(commit.retire):
+            # Only when the saves before this one have their names can it be told what is superseded.
+            running = [save.named for save in self._saves if not save.named.done]
+            awaited += running if commit.earlier is None else commit.earlier
+        if commit.series is not None and commit.series in self._series:
+            awaited.append(self._series[commit.series].ended)
+        return awaited
+
+    def _end_series(self, series: str, last: PendingFile) -> None:
+        with self._lock:
+            if self._series.get(series) is last:
+                del self._series[series]
 
     def wait(self, durable: bool = False, timeout: Optional[float] = None) -> None:
         """For all saves so far; when all have ended, the first error that nobody has been told of is raised."""

@@ -101,7 +101,8 @@ class FileSave:
     def fill(self, slot: int, offset: int, length: int, pieces: Sequence[dict[str, Any]]) -> None:
         raise AssertionError("mode file has no fills")
 
-    def commit(self, retire: Sequence[str]) -> None:
+    def commit(self, retire: Sequence[str], after: Sequence[str]) -> None:
+        # What is named is on the disk already: `after` is so, too.
         with self._lock:
             self._committed, self._retire = True, retire
         self._end_if_due()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Optional, Union
 
 from ._errors import PodfsError, StorageError
-from ._pending import PendingFile
+from ._pending import Outcome, PendingFile
 from ._sink import SinkSave
 
 
@@ -21,32 +21,35 @@ class Finisher:
         self._lock = threading.Lock()
 
     def commit(
-        self, save: SinkSave, retire: Union[Sequence[str], Callable[[], Sequence[str]]], earlier: Sequence[SinkSave]
+        self,
+        save: SinkSave,
+        retire: Union[Sequence[str], Callable[[], Sequence[str]]],
+        after: Sequence[str],
+        awaited: Sequence[Outcome],
     ) -> Callable[[], None]:
-        """What commits the save, when it has every slot. Never raises: the save fails instead."""
+        """What commits the save, when it has every slot and all that is awaited has happened.
+
+        It never raises: the save fails instead.
+        """
 
         def now(names: Sequence[str]) -> None:
             try:
-                save.commit(names)
+                save.commit(names, after)
             except PodfsError as error:
                 save.cancel(error)
 
-        def later(names: Callable[[], Sequence[str]]) -> None:
-            # Only when the saves before this one have their names can it be told what is superseded.
-            for other in earlier:
-                other.named.wait_quietly()
+        def later() -> None:
             try:
-                found = names()
+                names = retire() if callable(retire) else retire
             except Exception as error:
                 save.cancel(_as_podfs_error(error))
             else:
-                now(found)
+                now(names)
 
-        if callable(retire):
-            names = retire
-            return lambda: self._submit(lambda: later(names))
-        plain = retire
-        return lambda: now(plain)
+        if not callable(retire) and not awaited:
+            plain = retire
+            return lambda: now(plain)
+        return lambda: _when_all(awaited, lambda: self._submit(later))
 
     def follow(self, save: SinkSave, pending: PendingFile, then: Optional[Callable[[], Optional[PendingFile]]]) -> None:
         """Has `then` done when the save has its name, and `pending` finished after that."""
@@ -56,13 +59,18 @@ class Finisher:
             try:
                 pending.follower = then()
             except BaseException as error:
-                pending.finished.settle(error)
+                end(error)
             else:
-                pending.finished.settle()
+                end(None)
+
+        def end(error: Optional[BaseException]) -> None:
+            pending.finished.settle(error)
+            following = [] if pending.follower is None else [pending.follower.ended]
+            _when_all(following, pending.ended.settle)
 
         def settled(error: Optional[BaseException]) -> None:
             if error is not None or then is None:
-                pending.finished.settle(error)
+                end(error)
             else:
                 self._submit(act)
 
@@ -90,6 +98,20 @@ class Finisher:
                 self._tasks.put(None)
                 self._thread.join()
                 self._thread = None
+
+
+def _when_all(outcomes: Sequence[Outcome], then: Callable[[], object]) -> None:
+    """Calls `then` when all have happened, well or not: on the thread of the last, or now."""
+    left = iter(outcomes)
+
+    def wait_for_next(_: Optional[BaseException] = None) -> None:
+        outcome = next(left, None)
+        if outcome is None:
+            then()
+        else:
+            outcome.on_settled(wait_for_next)
+
+    wait_for_next()
 
 
 def _as_podfs_error(error: Exception) -> PodfsError:

@@ -11,7 +11,7 @@ THREADS = 8
 Job = Callable[[], None]
 
 
-def run_jobs(jobs: Sequence[Job]) -> None:
+def run_jobs(jobs: Sequence[Job], threads_max: int = THREADS) -> None:
     """Runs them on a few threads, in order, and raises the first error; jobs not begun by then are left out."""
     pending = iter(jobs)
     lock = threading.Lock()
@@ -28,7 +28,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
             except BaseException as error:
                 errors.append(error)
 
-    others = min(THREADS, len(jobs)) - 1
+    others = min(threads_max, len(jobs)) - 1
     threads = [threading.Thread(target=work, name="podfs-read", daemon=True) for _ in range(others)]
     for thread in threads:
         thread.start()

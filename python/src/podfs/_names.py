@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import NamedTuple, Optional
 
 from ._errors import InvalidName
 
@@ -16,11 +17,17 @@ SAVE_KEY = "podfs.save"
 TIME_KEY = "podfs.time"
 RANK_KEY = "podfs.rank"
 RANKS_KEY = "podfs.ranks"
+#: Of an index: the `file_set` of the files it names. Without it, they have none.
+SET_KEY = "podfs.set"
 #: `podfs.alias.NAME` = the name under which a tied tensor's bytes are stored.
 ALIAS_PREFIX = "podfs.alias."
 RESERVED_PREFIX = "podfs."
 
-_SHARD = re.compile(r"^(?P<name>.+)-(?P<rank>\d{5,})-of-(?P<ranks>\d{5,})\.safetensors$")
+_SHARD = re.compile(
+    r"^(?P<name>.+)-(?P<rank>\d{5,})-of-(?P<ranks>\d{5,})(?:\.(?P<set>[0-9a-f]{1,16}))?\.safetensors$", re.ASCII
+)
+#: The longest that is added to a name.
+_SUFFIX_BYTES = len("-00001-of-00008.0123456789abcdef.safetensors")
 
 
 def check_name(name: str) -> str:
@@ -34,9 +41,8 @@ def check_name(name: str) -> str:
         raise InvalidName(f"{name!r} is no name for a checkpoint: it has '/' or a control character in it")
     if parse_shard(single_file(plain)) is not None:
         raise InvalidName(f"{name!r} is no name for a checkpoint: the files of ranks are named like that")
-    # The longest file of a checkpoint is "NAME-00001-of-00008.safetensors" or its index.
-    if len(os.fsencode(plain)) + len(INDEX_SUFFIX) > NAME_BYTES_MAX:
-        most = NAME_BYTES_MAX - len(INDEX_SUFFIX)
+    most = NAME_BYTES_MAX - _SUFFIX_BYTES
+    if len(os.fsencode(plain)) > most:
         raise InvalidName(f"{name[:40]!r}… is too long for a checkpoint: {most} bytes at most")
     return plain
 
@@ -46,9 +52,18 @@ def single_file(name: str) -> str:
     return name + SUFFIX
 
 
-def shard_file(name: str, rank: int, ranks: int) -> str:
-    """The file of one rank (counted from 0), in Hugging Face's layout: `NAME-00001-of-00008.safetensors`."""
-    return f"{name}-{rank + 1:05d}-of-{ranks:05d}{SUFFIX}"
+def shard_file(name: str, rank: int, ranks: int, file_set: str = "") -> str:
+    """The file of one rank (counted from 0), in Hugging Face's layout: `NAME-00001-of-00008.safetensors`.
+
+    file_set: what files of a save have that may replace another, `NAME-00001-of-00008.1f0c….safetensors`: those of the
+    other must stay until an index says that the new ones are whole.
+    """
+    return f"{name}-{rank + 1:05d}-of-{ranks:05d}{'.' if file_set else ''}{file_set}{SUFFIX}"
+
+
+def file_set_of(save_id: str) -> str:
+    """No two saves have the same: enough of the save's id for that."""
+    return save_id[:16]
 
 
 def index_file(name: str) -> str:
@@ -56,10 +71,20 @@ def index_file(name: str) -> str:
     return name + INDEX_SUFFIX
 
 
-def parse_shard(filename: str) -> "tuple[str, int, int] | None":
-    """(name, rank from 0, ranks) of a rank's file; None if it is none."""
+class Shard(NamedTuple):
+    """What the name of a rank's file says."""
+
+    name: str
+    rank: int
+    """From 0."""
+    ranks: int
+    file_set: str
+
+
+def parse_shard(filename: str) -> Optional[Shard]:
+    """None if it is not the name of a rank's file."""
     match = _SHARD.match(filename)
     if match is None:
         return None
     rank, ranks = int(match["rank"]), int(match["ranks"])
-    return (match["name"], rank - 1, ranks) if 1 <= rank <= ranks else None
+    return Shard(match["name"], rank - 1, ranks, match["set"] or "") if 1 <= rank <= ranks else None

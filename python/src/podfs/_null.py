@@ -43,7 +43,7 @@ class NullSave:
     def fill(self, slot: int, offset: int, length: int, pieces: Sequence[dict[str, Any]]) -> None:
         raise AssertionError("nobody else copies into this ring")
 
-    def commit(self, retire: Sequence[str]) -> None:
+    def commit(self, retire: Sequence[str], after: Sequence[str]) -> None:
         self.named.settle()
 
     def cancel(self, error: BaseException) -> None:

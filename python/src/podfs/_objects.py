@@ -22,7 +22,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _dtypes
@@ -63,18 +63,19 @@ def save(obj: Any, path: str | os.PathLike[str], *, mode: str = "auto", durable:
         engine.close()
 
 
-def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: bool = True) -> Any:
+def load(path: str | os.PathLike[str], map_location: Any = None, weights_only: bool = True, mmap: bool = False) -> Any:
     """Loads what `save` saved; of any other safetensors file, its tensors by name.
 
     map_location: a device for all tensors, or a mapping of the device a tensor was saved from to another; None: each
     goes where it was. weights_only: only tensors, plain containers and what torch.serialization.add_safe_globals was
     told of are made; anything else in the file raises pickle.UnpicklingError. Without it, a file can run any code.
+    mmap: as `Checkpoint.load` has it.
     """
     plain = os.fspath(path)
     header = read_header(plain)
     tensors: dict[str, Any] = {}
     for device, names in _by_device(header, map_location).items():
-        tensors.update(load_file(plain, device, None, names, None))
+        tensors.update(load_file(plain, device, None, names, None, mmap))
     return unpack(tensors, weights_only, map_location) if is_packed(header) else tensors
 
 
@@ -241,7 +242,7 @@ def _target(saved: str, map_location: Any) -> str:
     return str(device)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _allow_stored_tensor() -> None:
     """Lets torch's restricted unpickler call `stored_tensor`. torch before 2.4 cannot be told, and refuses it."""
     import torch

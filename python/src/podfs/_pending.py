@@ -80,6 +80,8 @@ class PendingFile:
         """The file is whole and has its name."""
         self.finished = Outcome()
         """The same, and what was to be done after it is done."""
+        self.ended = Outcome()
+        """The same, and the file that followed has its name. Always well: what has failed has ended, too."""
         self.follower: Optional[PendingFile] = None
         """Another file, which what was done after it has saved."""
         self.reported = False

@@ -4,6 +4,10 @@ No rank waits for another to say that it has finished. Each, when its own file h
 the one that finds all whole, and all of this save, writes the index. Two ranks that finish at once both do: the bytes
 are the same, and a rename is one step. So a rank that dies leaves files without an index, which are no checkpoint, and
 files that an earlier save left under the same name never count, as they carry another id.
+
+A save that may replace another (`overwrite=True`) gives its files names with its id in them. So nothing of the old
+checkpoint changes until the new index takes the place of the old one, in one step; then the old files go. That ranks
+run ahead of each other, and begin the next save under a name before the last one is whole, changes nothing about it.
 """
 
 from __future__ import annotations
@@ -14,15 +18,26 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _retention
-from ._errors import CheckpointExists, DamagedCheckpoint, TensorMismatch
-from ._index import check_same_save, encode_index, read_index
-from ._names import RANK_KEY, RANKS_KEY, SAVE_KEY, TIME_KEY, index_file, shard_file, single_file
+from ._errors import CheckpointExists, CheckpointNotFound, DamagedCheckpoint, TensorMismatch
+from ._index import Index, check_same_save, encode_index, read_index
+from ._names import (
+    RANK_KEY,
+    RANKS_KEY,
+    SAVE_KEY,
+    TIME_KEY,
+    file_set_of,
+    index_file,
+    shard_file,
+    single_file,
+)
+from ._pending import Outcome
 from ._restore import load_file
+from ._retention import Saved
 from ._safetensors import Header, read_header
 
 if TYPE_CHECKING:
@@ -67,22 +82,44 @@ def save(
 
     save_id: any string, the same on all ranks and a new one for each save. It is not needed where torch.distributed is
     initialised with these ranks: rank 0 broadcasts one, and the call is a collective one. overwrite: a checkpoint of
-    this name may be there; its index goes first, so that it never speaks for the files of two saves. Files without an
-    index, which a save that was killed has left, are replaced in any case.
+    this name may be there, and stays until the new one is whole. Without, files that have no index, which a save that
+    was killed has left, are replaced all the same.
 
     What is returned is this rank's file: when `wait` has returned on all ranks, the index is there. Raises
     CheckpointExists, on all ranks.
     """
     identity = _agree(directory, name, overwrite, rank, ranks, save_id)
     own = {SAVE_KEY: identity.save_id, TIME_KEY: identity.time_ms, RANK_KEY: str(rank), RANKS_KEY: str(ranks)}
+    save_files = _SaveFiles(directory, name, ranks, identity.save_id, overwrite)
+    earlier = engine.running()
     return engine.save_file(
         directory,
-        shard_file(name, rank, ranks),
+        save_files.of(rank),
         state,
         {**metadata, **own},
         replace=True,
-        then=lambda: _write_index(engine, directory, name, ranks, identity.save_id, keep),
+        then=lambda: _write_index(engine, save_files, keep, earlier),
+        # An index that comes late would speak for files that the next one has had removed.
+        series=name,
     )
+
+
+@dataclass(frozen=True)
+class _SaveFiles:
+    """Where the files of one save go."""
+
+    directory: str
+    name: str
+    ranks: int
+    save_id: str
+    overwrite: bool
+
+    @property
+    def file_set(self) -> str:
+        return file_set_of(self.save_id) if self.overwrite else ""
+
+    def of(self, rank: int) -> str:
+        return shard_file(self.name, rank, self.ranks, self.file_set)
 
 
 def load(
@@ -94,6 +131,7 @@ def load(
     into: Optional[Mapping[str, Any]] = None,
     names: Optional[Iterable[str]] = None,
     rank: Optional[int] = None,
+    mmap: bool = False,
 ) -> dict[str, Any]:
     """Loads the tensors of all ranks (of those that several have, the lowest rank's), or what `rank` alone has saved.
 
@@ -104,9 +142,7 @@ def load(
     if rank is not None:
         if not 0 <= rank < index.ranks:
             raise TensorMismatch(f"checkpoint {name!r} is of {index.ranks} ranks: there is no rank {rank}")
-        path = os.path.join(directory, shard_file(name, rank, index.ranks))
-        check_same_save(path, index)
-        return load_file(path, device, into, names, engine)
+        return _load_one(engine, directory, index.file_of(rank), index, device, into, names, mmap)
     wanted = list(names if names is not None else into if into is not None else index.weight_map)
     missing = [tensor for tensor in wanted if tensor not in index.weight_map]
     if missing:
@@ -117,17 +153,35 @@ def load(
         by_file.setdefault(index.weight_map[tensor], []).append(tensor)
     loaded: dict[str, Any] = {}
     for filename, tensors in by_file.items():
-        path = os.path.join(directory, filename)
-        check_same_save(path, index)
         targets = None if into is None else {tensor: into[tensor] for tensor in tensors if tensor in into}
-        loaded.update(load_file(path, device, targets, tensors, engine))
+        loaded.update(_load_one(engine, directory, filename, index, device, targets, tensors, mmap))
     return {tensor: loaded[tensor] for tensor in wanted}
 
 
+def _load_one(
+    engine: Optional[Engine],
+    directory: str,
+    filename: str,
+    index: Index,
+    device: Any,
+    into: Optional[Mapping[str, Any]],
+    names: Optional[Iterable[str]],
+    mmap: bool,
+) -> dict[str, Any]:
+    path = os.path.join(directory, filename)
+    try:
+        return load_file(path, device, into, names, engine, mmap, lambda header: check_same_save(path, header, index))
+    except CheckpointNotFound:
+        raise DamagedCheckpoint(f"{path} is missing, though the index names it") from None
+
+
 def _agree(directory: str, name: str, overwrite: bool, rank: int, ranks: int, save_id: Optional[str]) -> _Identity:
-    """Makes room for the name, and gives all ranks one identity. What rank 0 finds wrong is raised on all of them."""
+    """Looks whether the name may be taken, and gives all ranks one identity.
+
+    What rank 0 finds wrong is raised on all of them.
+    """
     if save_id is not None:
-        _make_room(directory, name, overwrite)
+        _check_name_is_free(directory, name, overwrite)
         return _Identity(_hexadecimal(save_id), _now_ms())
     if _distributed() != (rank, ranks):
         raise ValueError(
@@ -139,7 +193,7 @@ def _agree(directory: str, name: str, overwrite: bool, rank: int, ranks: int, sa
     agreed: list[Any] = [None]
     if rank == 0:
         try:
-            _make_room(directory, name, overwrite)
+            _check_name_is_free(directory, name, overwrite)
             agreed = [_Identity(uuid.uuid4().hex, _now_ms())]
         except Exception as error:  # for all ranks: none must wait for a save that is not going to be
             agreed = [error]
@@ -150,25 +204,19 @@ def _agree(directory: str, name: str, overwrite: bool, rank: int, ranks: int, sa
     return identity
 
 
-def _make_room(directory: str, name: str, overwrite: bool) -> None:
-    """Removes the index that is to be replaced. Without `overwrite`, raises CheckpointExists if there is one."""
-    index = os.path.join(directory, index_file(name))
-    if overwrite:
-        try:
-            os.unlink(index)
-        except FileNotFoundError:
-            pass
-        return
-    for path in (index, os.path.join(directory, single_file(name))):
-        if os.path.lexists(path):
-            raise CheckpointExists(f"{path} exists: save with overwrite=True, or remove it")
+def _check_name_is_free(directory: str, name: str, overwrite: bool) -> None:
+    """Raises CheckpointExists where a checkpoint of this name may not be replaced."""
+    for path in () if overwrite else (index_file(name), single_file(name)):
+        if os.path.lexists(os.path.join(directory, path)):
+            raise CheckpointExists(f"{os.path.join(directory, path)} exists: save with overwrite=True, or remove it")
 
 
 def _write_index(
-    engine: Engine, directory: str, name: str, ranks: int, save_id: str, keep: Optional[int]
+    engine: Engine, save_files: _SaveFiles, keep: Optional[int], earlier: Sequence[Outcome]
 ) -> Optional[PendingFile]:
     """Writes the index if the files of all ranks are whole and of this save. If not, a later rank will."""
-    filenames = [shard_file(name, rank, ranks) for rank in range(ranks)]
+    directory, name = save_files.directory, save_files.name
+    filenames = [save_files.of(rank) for rank in range(save_files.ranks)]
     # On NFS it is also the opening of the directory that brings in the names that other machines have made.
     if not set(filenames).issubset(os.listdir(directory)):
         return None
@@ -178,14 +226,18 @@ def _write_index(
             headers[filename] = read_header(os.path.join(directory, filename))
         except (FileNotFoundError, DamagedCheckpoint):
             return None
-        if headers[filename].metadata.get(SAVE_KEY) != save_id:
+        if headers[filename].metadata.get(SAVE_KEY) != save_files.save_id:
             return None
+    began_ms = min(int(header.metadata[TIME_KEY]) for header in headers.values())
+    saved = Saved(name, frozenset((index_file(name), *filenames)), began_ms)
     return engine.save_bytes(
         directory,
         index_file(name),
-        encode_index(headers),
+        encode_index(headers, save_files.file_set),
         replace=True,
-        retire=lambda: _retention.retire(directory, keep, name, ranks),
+        retire=lambda: _retention.retire(directory, keep, saved),
+        earlier=earlier,
+        after=filenames,
     )
 
 
@@ -199,7 +251,7 @@ def _distributed() -> Optional[tuple[int, int]]:
 
 
 def _hexadecimal(save_id: str) -> str:
-    return save_id if _SAVE_ID.fullmatch(save_id) else hashlib.blake2b(save_id.encode(), digest_size=16).hexdigest()
+    return save_id if _SAVE_ID.fullmatch(save_id) else hashlib.sha256(save_id.encode()).hexdigest()[:32]
 
 
 def _now_ms() -> str:

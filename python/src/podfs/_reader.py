@@ -35,14 +35,15 @@ class FileReader:
 
     def prefer_direct(self, begin: int, end: int) -> None:
         """Aligned reads go past the page cache from now on, unless most of the range is in there."""
-        if self._direct is not None or end - begin < 1 << 20 or self._is_cached(begin, end):
+        if self._direct is not None or end - begin < 1 << 20 or self.is_cached(begin, end):
             return
         try:
             self._direct = os.open(self.path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
         except OSError:
             pass  # a filesystem that knows no direct reads
 
-    def _is_cached(self, begin: int, end: int) -> bool:
+    def is_cached(self, begin: int, end: int) -> bool:
+        """Whether most of a range is in the page cache, going by a few places."""
         probe, cached = bytearray(1), 0
         for index in range(_PROBES):
             try:

@@ -5,12 +5,14 @@ The file is read through the mount: complete files come at the disk's speed, col
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._errors import TensorMismatch
-from ._jobs import Job, run_jobs
+from ._jobs import THREADS, Job, run_jobs
+from ._mapping import FileMapping
 from ._reader import FileReader
 from ._restore_device import DeviceLoading
 from ._ring import Ring, slots_for
@@ -46,20 +48,25 @@ def load_file(
     into: Optional[Mapping[str, Any]] = None,
     names: Optional[Iterable[str]] = None,
     engine: Optional[Engine] = None,
+    mmap: bool = False,
+    check: Optional[Callable[[Header], None]] = None,
 ) -> dict[str, Any]:
     """Tensors of one safetensors file, by name, in the order asked for.
 
     device: of new tensors, as torch has it ("cpu", "cuda:0"); None is the CPU. into: tensors (or arrays) to be filled
     in place, of the same dtypes and shapes; where names is None, only these are loaded. names: which; None: all, tied
     weights under each of their names. engine: its ring is used for GPUs; without, a load makes one for itself.
+    mmap: new CPU tensors are the file's own pages. check: raises if this is not the file that is meant.
     Raises CheckpointNotFound, DamagedCheckpoint, TensorMismatch, UnsupportedTensor, StorageError, DeviceError.
     """
     reader = FileReader(path)
     try:
         header = read_header_of(reader.descriptor, path)
+        if check is not None:
+            check(header)
         wanted, aliases, order = _select(path, header, into or {}, names if names is not None else into)
         check_given(path, wanted, into or {})
-        loading = _Loading(reader, header.data_start, engine)
+        loading = _Loading(reader, header.data_start, engine, mmap)
         results = loading.run(wanted, parse_device(device), into or {})
         return unique_results(results, aliases, order)
     finally:
@@ -87,10 +94,11 @@ def _select(
 class _Loading:
     """One load. `run` is called once."""
 
-    def __init__(self, reader: FileReader, data_start: int, engine: Optional[Engine]) -> None:
+    def __init__(self, reader: FileReader, data_start: int, engine: Optional[Engine], mmap: bool) -> None:
         self._reader = reader
         self._data_start = data_start
         self._engine = engine
+        self._mmap = mmap
 
     def run(
         self, wanted: Mapping[str, TensorInfo], device: Optional[torch.device], into: Mapping[str, Any]
@@ -108,15 +116,36 @@ class _Loading:
             results[name] = targets[-1].result
         arenas: list[Arena] = []
         if device is None and fresh:
-            unaligned, tensors, arenas = new_on_host(fresh, self._data_start)
+            mapping = self._map(fresh.values()) if self._mmap else None
+            memory = None if mapping is None else mapping.range
+            unaligned, tensors, arenas = new_on_host(fresh, self._data_start, memory)
             targets += unaligned
             results.update(tensors)
+            if mapping is not None:
+                self._bring_in(mapping, arenas)
+                arenas = []
         self._read_host([target for target in targets if target.ordinal is None], arenas)
         self._read_device([target for target in targets if target.ordinal is not None])
         for target in targets:
             if target.finish is not None:
                 target.finish()
         return results
+
+    def _map(self, infos: Iterable[TensorInfo]) -> Optional[FileMapping]:
+        places = [(info.begin, info.end) for info in infos if info.end > info.begin]
+        if not places:
+            return None
+        begin, end = min(begin for begin, _ in places), max(end for _, end in places)
+        return FileMapping(self._reader.descriptor, self._reader.path, self._data_start + begin, self._data_start + end)
+
+    def _bring_in(self, mapping: FileMapping, arenas: Sequence[Arena]) -> None:
+        cached, absent = list[Job](), list[Job]()
+        for arena in arenas:
+            is_cached = self._reader.is_cached(arena.begin, arena.begin + arena.length)
+            (cached if is_cached else absent).extend(mapping.jobs(memoryview(arena.memory), is_cached))
+        run_jobs(absent)
+        # These do not wait for a disk: more threads than cores only get into each other's way.
+        run_jobs(cached, min(THREADS, len(os.sched_getaffinity(0))))
 
     def _read_host(self, targets: Sequence[Target], arenas: Sequence[Arena]) -> None:
         ranges = [(arena.begin, arena.begin + arena.length) for arena in arenas]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Optional
 
 from . import _catalog
 from ._errors import DamagedCheckpoint
 from ._index import index_first, read_index, shard_files
-from ._names import RANKS_KEY, SAVE_KEY, index_file, shard_file, single_file
+from ._names import RANKS_KEY, TIME_KEY, index_file, single_file
 from ._safetensors import read_header
 
 #: Files without an index are what a rank that died has left, or a save that still runs: this long after the last one
@@ -23,18 +24,48 @@ from ._safetensors import read_header
 ABANDONED_AFTER_SECONDS = 24 * 3600
 
 
-def retire(directory: str, keep: Optional[int], saving: str, ranks: int = 1) -> list[str]:
-    """Names of files in `directory` that may go when the checkpoint `saving`, of that many ranks, is in the volume.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that is about to be complete."""
+
+    name: str
+    files: frozenset[str]
+    began_ms: int
+    """When its save began, by the clock of that rank which says the earliest."""
+
+
+def retire(directory: str, keep: Optional[int], saved: Saved) -> list[str]:
+    """Names of files in `directory` that may go when the checkpoint `saved` is in the volume.
 
     These are: of the complete checkpoints, all but the newest `keep`, that being saved among them (None: they all
-    stay); what abandoned saves older than those have left; and files of `saving` itself that another number of ranks
-    has written. Only what podfs wrote. An index comes before the files it names: a crash in between leaves no
+    stay); what abandoned saves older than those have left; and what is older under its own name. Only what podfs wrote,
+    but for a checkpoint that is replaced. An index comes before the files it names: a crash in between leaves no
     checkpoint, not half a one.
     """
     if keep is not None and keep < 1:
         raise ValueError(f"keep={keep}: at least the checkpoint that is being saved is kept")
-    names = _other_layouts(directory, saving, ranks)
-    return names if keep is None else names + _superseded(directory, keep, saving)
+    names = _replaced(directory, saved)
+    return names if keep is None else names + _superseded(directory, keep, saved.name)
+
+
+def _replaced(directory: str, saved: Saved) -> list[str]:
+    """What earlier saves have left under this name, and the checkpoint that its index stands for, whoever wrote that.
+
+    Of a later save there may be files already: they stay.
+    """
+    name, names = saved.name, list[str]()
+    index_files: Sequence[str] = ()
+    try:
+        index_files = read_index(directory, name).files
+        names.append(index_file(name))
+    except (OSError, DamagedCheckpoint):
+        pass  # there is none, or none that could be read by anybody
+    if _time_of(directory, single_file(name)) <= saved.began_ms:
+        names.append(single_file(name))
+    for filename in shard_files(directory, name):
+        if filename in index_files or _time_of(directory, filename) < saved.began_ms:
+            names.append(filename)
+    return [filename for filename in names if filename not in saved.files]
 
 
 def _superseded(directory: str, keep: int, saving: str) -> list[str]:
@@ -49,16 +80,6 @@ def _superseded(directory: str, keep: int, saving: str) -> list[str]:
     return [filename for info in going for filename in index_first(info.files)]
 
 
-def _other_layouts(directory: str, name: str, ranks: int) -> list[str]:
-    """Files of this checkpoint's name that its new layout does not have, as a save of other ranks has left them."""
-    if ranks == 1:
-        current = {single_file(name)}
-    else:
-        current = {index_file(name), *(shard_file(name, rank, ranks) for rank in range(ranks))}
-    candidates = [index_file(name), single_file(name), *shard_files(directory, name)]
-    return [filename for filename in candidates if filename not in current and _is_ours(directory, name, filename)]
-
-
 def _is_of_a_series(directory: str, info: _catalog.CheckpointInfo) -> bool:
     """False for what `podfs.save` has written: single files, which their owner counts."""
     try:
@@ -67,13 +88,13 @@ def _is_of_a_series(directory: str, info: _catalog.CheckpointInfo) -> bool:
         return False
 
 
-def _is_ours(directory: str, name: str, filename: str) -> bool:
+def _time_of(directory: str, filename: str) -> float:
+    """When the save of a file began; never, if podfs did not write it, or it is gone."""
     try:
-        if filename == index_file(name):
-            return read_index(directory, name).save_id is not None
-        return SAVE_KEY in read_header(os.path.join(directory, filename)).metadata
+        text = read_header(os.path.join(directory, filename)).metadata.get(TIME_KEY, "")
     except (OSError, DamagedCheckpoint):
-        return False
+        return math.inf
+    return int(text) if text.isascii() and text.isdigit() else math.inf
 
 
 def _is_abandoned(directory: str, files: Iterable[str]) -> bool:

@@ -36,8 +36,11 @@ class SinkSave(Protocol):
     def fill(self, slot: int, offset: int, length: int, pieces: Sequence[dict[str, Any]]) -> None:
         """The same, but the sink copies `pieces` of device memory into the slot first (mode "ipc")."""
 
-    def commit(self, retire: Sequence[str]) -> None:
-        """All slots have been given. Settles `named`; then the names in `retire` are removed, when that is safe."""
+    def commit(self, retire: Sequence[str], after: Sequence[str]) -> None:
+        """All slots have been given. Settles `named`; then the names in `retire` are removed, when that is safe.
+
+        after: names in the same directory, whose files are in the volume before this one is.
+        """
 
     def await_copied(self, deadline: Deadline) -> None:
         """Waits until everything given to `fill` has been copied."""

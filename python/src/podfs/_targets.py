@@ -1,9 +1,9 @@
 """Where tensors are loaded to: memory of the CPU or of a GPU, given or new, side by side.
 
-New CPU tensors lie in mappings of their own, at the same distance from a page's begin as in the file: whole ranges of
-the file are then read where they belong, also past the page cache. (Asking for huge pages was measured: a process's
-first load took up to five times the system time, when the kernel had to make them, and a third when it had them. It is
-left to the machine's setting.)
+New CPU tensors that are not to be the file's own pages lie in mappings of their own, at the same distance from a page's
+begin as in the file: whole ranges of the file are then read where they belong, also past the page cache. (Asking for
+huge pages was measured: a process's first load took up to five times the system time, when the kernel had to make them,
+and a third when it had them. It is left to the machine's setting.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mmap
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from . import _dtypes
 from ._errors import DeviceError, TensorMismatch, UnsupportedTensor
@@ -27,6 +27,9 @@ PAGE_BYTES = 4096
 #: New tensors share mappings of about this size: one is freed when all of its tensors are.
 ARENA_BYTES = 64 << 20
 MISMATCHES_SHOWN = 4
+
+#: Bytes [begin, end) of a file, from the page on in which they begin.
+Mapped = Callable[[int, int], memoryview]
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Arena:
-    """Fresh host memory for a range of the file. Where the range begins in its page, `address` does."""
+    """Host memory for a range of the file: fresh, or the file's own pages."""
 
     begin: int
     """Of the range, in the file."""
     length: int
-    memory: mmap.mmap
+    memory: Union[mmap.mmap, memoryview]
 
     @property
     def base(self) -> int:
@@ -119,8 +122,13 @@ def new_on_device(name: str, info: TensorInfo, device: torch.device) -> Target:
     return _of_torch(tensor, info, tensor, None)
 
 
-def new_on_host(wanted: Mapping[str, TensorInfo], data_start: int) -> tuple[list[Target], dict[str, Any], list[Arena]]:
-    """(new CPU tensors that take reads of their own, all new tensors by name, arenas that most of them lie in)."""
+def new_on_host(
+    wanted: Mapping[str, TensorInfo], data_start: int, mapped: Optional[Mapped] = None
+) -> tuple[list[Target], dict[str, Any], list[Arena]]:
+    """(new CPU tensors that take reads of their own, all new tensors by name, arenas that most of them lie in).
+
+    mapped: gives memory for a range of the file; None: fresh memory is taken.
+    """
     import torch
 
     targets: list[Target] = []
@@ -128,8 +136,10 @@ def new_on_host(wanted: Mapping[str, TensorInfo], data_start: int) -> tuple[list
     arenas: list[Arena] = []
     for group in _groups(wanted):
         begin, end = data_start + group[0][1].begin, data_start + group[-1][1].end
-        arena = Arena(begin, end - begin, _fresh_memory(end - begin + begin % PAGE_BYTES)) if end > begin else None
-        if arena is not None:
+        arena = None
+        if end > begin:
+            memory = _fresh_memory(end - begin + begin % PAGE_BYTES) if mapped is None else mapped(begin, end)
+            arena = Arena(begin, end - begin, memory)
             arenas.append(arena)
         for name, info in group:
             dtype = _torch_dtype(name, info)

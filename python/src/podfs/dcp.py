@@ -77,7 +77,7 @@ class PodfsWriter(StorageWriter):
         self._rank: Optional[int] = None
         """Given when ranks do not work together (`use_collectives=False`): then each has a `.metadata` of its own."""
         self._earlier: list[str] = []
-        """Files there were when this save began: they may go when it is complete. Later ones may be of the next save."""
+        """Files there were when this save began. They go when it is complete; later ones may be of the next save."""
         self._engine: Optional[Engine] = None
         """Kept from save to save: what it has set up with the GPU's driver takes a while. Goes with the writer."""
 
@@ -128,6 +128,7 @@ class PodfsWriter(StorageWriter):
             pickle.dumps(metadata),
             replace=True,
             retire=[filename for filename in self._earlier if filename not in current],
+            after=sorted(current),
         )
         engine.wait(self._durable)
 

@@ -54,7 +54,7 @@ class PodfsMount:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, f"podfs {' '.join(arguments)}: {done.stderr}{done.stdout}"

@@ -69,12 +69,16 @@ export class DeviceMemoryCopies {
   ): Promise<void> {
     const copier = await this.#copier(uuid);
     await ring.pin(copier);
-    const opened: DevicePiece[] = [];
+    const within: DevicePiece[] = [];
     for (const { handle, handleOffset, bytes, slotOffset } of pieces) {
-      const base = await memory.open(copier, handle);
-      opened.push({ address: base + BigInt(handleOffset), bytes, slotOffset });
+      const allocation = await memory.open(copier, handle);
+      // The driver checks no more than that something is there: it may be another allocation of the same process.
+      if (handleOffset + bytes > allocation.bytes) {
+        throw new Error(`a piece ends at ${handleOffset + bytes} of an allocation of ${allocation.bytes} bytes`);
+      }
+      within.push({ address: allocation.address + BigInt(handleOffset), bytes, slotOffset });
     }
-    await copier.toSlot(ring.ring, slot, opened);
+    await copier.toSlot(ring.ring, slot, within);
   }
 
   #copier(uuid: string): Promise<DeviceCopier> {

@@ -1,5 +1,5 @@
 import { ignore } from "../../base/index.js";
-import type { DeviceCopier } from "../../native/index.js";
+import type { DeviceCopier, IpcMemory } from "../../native/index.js";
 import { Copies } from "./copies.js";
 
 /**
@@ -7,19 +7,19 @@ import { Copies } from "./copies.js";
  * before: NVIDIA leaves undefined what would happen then.
  */
 export class OpenedMemory {
-  readonly #opened = new Map<DeviceCopier, Map<string, Promise<bigint>>>();
+  readonly #opened = new Map<DeviceCopier, Map<string, Promise<IpcMemory>>>();
   readonly #copies = new Copies();
 
   /**
    * @param handle of an allocation, 128 hexadecimal digits.
-   * @returns where the allocation is in this process.
+   * @returns where the allocation is in this process, and how large.
    */
-  open(copier: DeviceCopier, handle: string): Promise<bigint> {
-    const ofCopier = this.#opened.get(copier) ?? new Map<string, Promise<bigint>>();
+  open(copier: DeviceCopier, handle: string): Promise<IpcMemory> {
+    const ofCopier = this.#opened.get(copier) ?? new Map<string, Promise<IpcMemory>>();
     this.#opened.set(copier, ofCopier);
-    const address = ofCopier.get(handle) ?? copier.openIpc(Buffer.from(handle, "hex"));
-    ofCopier.set(handle, address);
-    return address;
+    const memory = ofCopier.get(handle) ?? copier.openIpc(Buffer.from(handle, "hex"));
+    ofCopier.set(handle, memory);
+    return memory;
   }
 
   /** Keeps the memory open until the copy has ended. */
@@ -34,7 +34,7 @@ export class OpenedMemory {
     this.#opened.clear();
     const closed = opened.flatMap(([copier, handles]) =>
       // What could not be opened has been reported by the copy that wanted it.
-      [...handles.values()].map((address) => address.then((at) => copier.closeIpc(at), ignore)),
+      [...handles.values()].map((memory) => memory.then(({ address }) => copier.closeIpc(address), ignore)),
     );
     await Promise.all(closed);
   }

@@ -1,15 +1,16 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createObjectStore } from "../../../src/backend/index.js";
+import { createObjectStore, type ObjectStore } from "../../../src/backend/index.js";
 import { selfSigned } from "../../support/self-signed.js";
 
 const certificate = selfSigned();
 let server: Server | undefined;
 /** What the server was told the body hashes to, and what it does hash to. */
-const seen: { announced: unknown; actual: string }[] = [];
+const seen: { announced: unknown; actual: string; checksum: unknown }[] = [];
 
 beforeEach(() => {
   vi.stubEnv("AWS_ACCESS_KEY_ID", "somebody");
@@ -26,17 +27,48 @@ const receive: RequestListener = (request, response) => {
   const hash = createHash("sha256");
   request.on("data", (part) => hash.update(part));
   request.on("end", () => {
-    seen.push({ announced: request.headers["x-amz-content-sha256"], actual: hash.digest("hex") });
+    const { "x-amz-content-sha256": announced, "x-amz-checksum-crc32": checksum } = request.headers;
+    seen.push({ announced, actual: hash.digest("hex"), checksum });
     response.writeHead(200, { ETag: '"1"' }).end();
   });
 };
 
-async function put(started: Server, protocol: string, ...bodies: Uint8Array[]): Promise<void> {
+type Refusal = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** As R2 once did. */
+const answerNotImplemented: Refusal = (request, response) => {
+  const why =
+    "<Error><Code>NotImplemented</Code><Message>Header 'x-amz-checksum-crc32' not implemented</Message></Error>";
+  request.resume().on("end", () => response.writeHead(501, { "Content-Type": "application/xml" }).end(why));
+};
+
+const hangUp: Refusal = (request) => request.socket.destroy();
+
+function refusingChecksums(refuse: Refusal): RequestListener {
+  return (request, response) => {
+    const { "x-amz-checksum-crc32": checksum } = request.headers;
+    if (checksum === undefined) return receive(request, response);
+    seen.push({ announced: "", actual: "", checksum });
+    refuse(request, response);
+  };
+}
+
+function crc32Of(body: Uint8Array | undefined): string {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(crc32(body ?? Buffer.alloc(0)));
+  return bytes.toString("base64");
+}
+
+async function open(started: Server, protocol: string): Promise<ObjectStore> {
   server = started;
   await new Promise<void>((resolve) => started.listen(0, "127.0.0.1", resolve));
   const endpoint = `${protocol}://127.0.0.1:${(started.address() as AddressInfo).port}`;
   const place = { bucket: "b", prefix: "", endpoint, region: "us-east-1", pathStyle: true, idleTimeoutMs: 5000 };
-  const store = await createObjectStore({ kind: "s3", ...place });
+  return await createObjectStore({ kind: "s3", ...place });
+}
+
+async function put(started: Server, protocol: string, ...bodies: Uint8Array[]): Promise<void> {
+  const store = await open(started, protocol);
   for (const body of bodies) await store.put("key", body);
   await store.close();
 }
@@ -63,4 +95,38 @@ test.skipIf(certificate === undefined)("over TLS large ones are not (needs opens
       .update(bodies[1] ?? "")
       .digest("hex"),
   );
+});
+
+test("the server is told a CRC-32 of large ones, and of no others", async () => {
+  const bodies = [randomBytes(10), randomBytes((9 << 20) + 7)];
+  await put(createServer(receive), "http", ...bodies);
+  expect(seen.map(({ checksum }) => checksum)).toEqual([undefined, crc32Of(bodies[1])]);
+});
+
+test.each([
+  ["says so", answerNotImplemented],
+  ["hangs up", hangUp],
+])("a server that refuses checksums and %s gets no second one", async (_, refuse) => {
+  const bodies = [randomBytes(2 << 20), randomBytes(2 << 20)];
+  await put(createServer(refusingChecksums(refuse)), "http", ...bodies);
+  expect(seen.map(({ checksum }) => checksum)).toEqual([crc32Of(bodies[0]), undefined, undefined]);
+  expect(seen.slice(1).map(({ announced }) => announced)).toEqual(
+    bodies.map((body) => createHash("sha256").update(body).digest("hex")),
+  );
+});
+
+test("a server that has taken a checksum is not asked twice when it fails", async () => {
+  let isFailing = false;
+  const listener: RequestListener = (request, response) => {
+    if (!isFailing) return receive(request, response);
+    seen.push({ announced: "", actual: "", checksum: request.headers["x-amz-checksum-crc32"] });
+    request.resume().on("end", () => response.writeHead(500).end());
+  };
+  const body = randomBytes(2 << 20);
+  const store = await open(createServer(listener), "http");
+  await store.put("key", body);
+  isFailing = true;
+  await expect(store.put("key", body)).rejects.toMatchObject({ kind: "unavailable" });
+  await store.close();
+  expect(seen.map(({ checksum }) => checksum)).toEqual([crc32Of(body), crc32Of(body)]);
 });

@@ -187,10 +187,11 @@ describe("S3Store and a server that breaks off", () => {
 
   afterAll(() => new Promise((resolve) => server.close(resolve)));
 
-  function get(options: GetOptions = {}): Promise<BackendError> {
+  function get(options: GetOptions = {}, config: Partial<S3BackendConfig> = {}): Promise<BackendError> {
     const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const config = { ...s3Config(`s3://bucket/p?endpoint=${endpoint}`), idleTimeoutMs: 200 };
-    return createObjectStore(config).then((store) => errorOf(store.get("a", options)));
+    return createObjectStore({ ...s3Config(`s3://bucket/p?endpoint=${endpoint}`), ...config }).then((store) =>
+      errorOf(store.get("a", options)),
+    );
   }
 
   it("calls a body that is cut off unavailable", async () => {
@@ -200,7 +201,7 @@ describe("S3Store and a server that breaks off", () => {
 
   it("gives up on a body that stops in the middle, and on the caller's word", async () => {
     answer = () => ({ head: 'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 100', body: "and then", stayOpen: true });
-    expect(await get()).toMatchObject({ kind: "unavailable", retryable: true });
+    expect(await get({}, { idleTimeoutMs: 200 })).toMatchObject({ kind: "unavailable", retryable: true });
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 50);
     expect((await get({ signal: controller.signal })).kind).toBe("aborted");

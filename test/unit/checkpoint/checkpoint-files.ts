@@ -10,16 +10,19 @@ export interface RankFile {
   readonly timeMs?: number;
   readonly tensors?: Readonly<Record<string, TensorType>>;
   readonly aliases?: Readonly<Record<string, string>>;
+  /** False for what Python's `podfs.save` writes. */
+  readonly ofSeries?: boolean;
 }
 
 const WEIGHT = { weight: { dtype: "F32", shape: [2, 3] } } as const;
 
 /** The bytes of one file of a checkpoint, as podfs or another program would have written it; its tensors are zeros. */
-export function rankBytes({ rank = 0, ranks = 1, id, timeMs = 1, tensors = WEIGHT, aliases = {} }: RankFile): Buffer {
-  const stamp: Record<string, string> =
-    id === undefined
-      ? {}
-      : { "podfs.save": id, "podfs.time": `${timeMs}`, "podfs.rank": `${rank}`, "podfs.ranks": `${ranks}` };
+export function rankBytes(file: RankFile): Buffer {
+  const { rank = 0, ranks = 1, id, timeMs = 1, tensors = WEIGHT, aliases = {}, ofSeries = true } = file;
+  const stamp: Record<string, string> = {
+    ...(id !== undefined && { "podfs.save": id, "podfs.time": `${timeMs}` }),
+    ...(id !== undefined && ofSeries && { "podfs.rank": `${rank}`, "podfs.ranks": `${ranks}` }),
+  };
   for (const [alias, name] of Object.entries(aliases)) stamp[`podfs.alias.${alias}`] = name;
   const { header, sizeBytes } = planSafetensors(new Map(Object.entries(tensors)), new Map(Object.entries(stamp)));
   return Buffer.concat([header], sizeBytes);

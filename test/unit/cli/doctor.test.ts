@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -27,8 +27,13 @@ describe("doctor", () => {
   });
 
   test("leaves nothing behind", async () => {
-    await run("doctor", "--cache-dir", tmpdir());
-    expect((await readdir(tmpdir())).filter((name) => name.startsWith(".podfs-doctor-"))).toEqual([]);
+    const directory = await mkdtemp(join(tmpdir(), "podfs-cli-"));
+    try {
+      await run("doctor", "--cache-dir", directory);
+      expect(await readdir(directory)).toEqual([]);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });
 

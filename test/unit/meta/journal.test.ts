@@ -202,7 +202,7 @@ describe("journal file", () => {
     const emptyBytes = statSync(path).size;
     journal.append({ seq: 1 as OpSeq, operation: Buffer.alloc(100), localChanges: [] });
     expect(statSync(path).size).toBe(emptyBytes);
-    await expect.poll(() => statSync(path).size, { timeout: 10_000 }).toBeGreaterThan(emptyBytes);
+    await expect.poll(() => statSync(path).size).toBeGreaterThan(emptyBytes);
     await journal.close();
   });
 

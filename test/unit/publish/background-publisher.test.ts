@@ -81,8 +81,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     const packs = hold(server, "PUT", PACK);
     await machine.write("x.tmp", second);
     machine.rename("x.tmp", "x");
+    await passUntil(clock, () => packs.count() > 0, "the second one is under way");
     await pass(clock, 6_000);
-    expect(packs.count()).toBeGreaterThan(0);
     expect(await reader.files()).toEqual(new Map([["x", digest(old)]]));
     // The second one is replaced before it is uploaded: nothing of it may be seen.
     await machine.write("x.tmp", third);
@@ -173,7 +173,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     const big = randomBytes(5 * MIB);
     const packs = hold(server, "PUT", PACK);
     await machine.write("big", big, busy);
-    await passUntil(clock, () => packs.count() === 1, "the large one is under way");
+    await passUntil(clock, () => packs.count() > 0, "the large one is under way");
     server.trouble = undefined;
     const small = Buffer.from("small");
     await machine.write("f", small);
@@ -200,7 +200,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     const reader = await machine.reader();
     const packs = hold(server, "PUT", PACK);
     await machine.write("a", randomBytes(5 * MIB));
-    await passUntil(clock, () => packs.count() === 1, "the first is under way");
+    await passUntil(clock, () => packs.count() > 0, "the first is under way");
     server.trouble = undefined;
     await machine.write("b", Buffer.from("a is complete"));
     await pass(clock, 12_000);

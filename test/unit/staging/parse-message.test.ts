@@ -21,6 +21,8 @@ describe("a message", () => {
       save: 1,
       retire: ["b"],
     });
+    const index = { type: "commit", save: 1, retire: [], after: ["b\xff"] };
+    expect(parseMessage(index)).toEqual(index);
   });
 
   it("of a later version means nothing", () => {
@@ -44,6 +46,7 @@ describe("a message", () => {
     [{ type: "commit", save: 1, retire: ["…"] }],
     [{ ...BEGIN, replace: 1 }],
     [{ type: "commit", save: 1, retire: "b" }],
+    [{ type: "commit", save: 1, retire: [], after: ["…"] }],
     [{ type: "commit", save: 1, retire: [1] }],
     [{ type: "fill", save: 1, slot: 0, offset: 0, length: 5, pieces: [{ ...PIECE, bytes: -5 }] }],
   ])("of wrong types is a breach of the protocol: %j", (value) => {

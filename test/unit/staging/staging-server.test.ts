@@ -356,6 +356,26 @@ describe.skipIf(addonProblem !== "none")("the staging server (needs the native a
     await expect(client.answer("published", 99)).rejects.toMatchObject({ kind: "protocol" });
   });
 
+  it("brings a file into the volume after those it is to follow", async () => {
+    await start();
+    const client = await under.client();
+    const first = await client.save({ save: 1, parent: ROOT, name: "a" }, patternBytes(10, 1));
+    expect(under.publishing).toEqual([first]);
+    await client.begin({ ...FILE, save: 2, parent: ROOT, name: "index", sizeBytes: 5 });
+    await client.put(2, 0, patternBytes(5, 1));
+    client.send({ type: "commit", save: 2, retire: [], after: ["a", "absent"] });
+    const { ino } = await client.answer("committed", 2);
+    // The first is asked for once more, and the index not yet.
+    await waitUntil(() => under.publishing.length === 2, "what comes before is waited for");
+    expect(under.publishing).toEqual([first, first]);
+    client.send({ type: "durable", save: 2 });
+    under.publish();
+    await waitUntil(() => under.publishing.length === 1, "the index is next");
+    expect(under.publishing).toEqual([ino]);
+    under.publish();
+    await client.answer("published", 2);
+  });
+
   it("removes retired names when all is in the volume, but not what was saved again", async () => {
     await start();
     const client = await under.client();

@@ -229,7 +229,7 @@ test("while nothing answers, a fetch gives up in time and an upload goes on unti
     pathStyle: true,
     idleTimeoutMs: 1000,
   };
-  under = await startTransfer({ backend, fetchDeadlineMs: 300 });
+  under = await startTransfer({ backend, fetchDeadlineMs: 3000 });
   const stored = { offset: 0, storedLength: 10, codec: 0 as const };
   const target = {
     hash: hexHashOf(Buffer.alloc(1)) as ChunkHash,
@@ -246,7 +246,7 @@ test("while nothing answers, a fetch gives up in time and an upload goes on unti
   const path = fileWith("a", randomBytes(1000));
   const uploading = under.transfer.uploadPack([{ path, offset: 0, length: 1000 }], nothing, "normal", abort.signal);
   const before = under.transfer.counters.retries;
-  await vi.waitFor(() => expect(under.transfer.counters.retries).toBeGreaterThan(before + 2), { timeout: 10_000 });
+  await vi.waitFor(() => expect(under.transfer.counters.retries).toBeGreaterThan(before + 2), { timeout: 60_000 });
   expect(under.transfer.counters.lastError).toBeDefined();
   abort.abort(new Error("enough"));
   await expect(uploading).rejects.toMatchObject({ kind: "aborted" });
@@ -275,10 +275,12 @@ test("an abort ends what waits and what runs", async () => {
 });
 
 test("nothing is taken after close, and close waits for what is under way", async () => {
+  await under.stop();
+  under = await startTransfer({ closeGraceMs: 120_000 });
   const path = fileWith("a", randomBytes(8 * CHUNK));
   const sources = Array.from({ length: 8 }, (_, i) => ({ path, offset: i * CHUNK, length: CHUNK }));
   const uploading = under.transfer.uploadPack(sources, nothing, "normal");
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise(setImmediate);
   await under.transfer.close();
   expect((await uploading).pack).toBeDefined();
   await expect(under.transfer.uploadPack(sources, nothing, "normal")).rejects.toMatchObject({ kind: "worker" });
