@@ -1,4 +1,7 @@
-/** A large file in and out of the bucket, against the SDK moving the same bytes from and to memory. */
+/**
+ * A large file in and out of the bucket, against the SDK moving the same bytes from and to memory; and beside them the SDK
+ * that also hashes and has a disk at its other end, which says how much of the distance no cache can avoid.
+ */
 import { randomBytes } from "node:crypto";
 import { copyFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,14 +11,11 @@ import { EventLoopRow } from "../support/event-loop.mjs";
 import { settle } from "../support/files.mjs";
 import { OURS, Row } from "../support/row.mjs";
 import { BenchStore } from "../support/s3.mjs";
+import { OBJECT_BYTES, PARALLEL_GETS, SdkMover } from "../support/sdk-mover.mjs";
 import { Workspace } from "../support/workspace.mjs";
 
 const SDK = "SDK";
-const MIB = 1 << 20;
-const OBJECT_BYTES = 64 * MIB;
-/** What downloaders commonly ask for at once, and how often. */
-const RANGE_BYTES = 8 * MIB;
-const PARALLEL = 16;
+const WITH_DISK = "SDK, hashes, disk";
 
 export const family = {
   id: "link",
@@ -38,9 +38,23 @@ async function* measure(context) {
       const ours = new PodfsMover(workspace, store, `podfs-${round}`, loop);
       await ours.prepare(bodies);
       context.progress(`publish, round ${round + 1}`);
-      publish.add(await bothWays(round, objects, { [SDK]: () => sdk.put(), [OURS]: () => ours.put() }));
+      publish.add(
+        await speeds(round, objects, {
+          [SDK]: () => timed(() => sdk.put()),
+          [WITH_DISK]: () => timed(() => sdk.putFromDisk(ours.source)),
+          [OURS]: () => ours.put(),
+        }),
+      );
       context.progress(`cold read, round ${round + 1}`);
-      read.add(await bothWays(round, objects, { [SDK]: () => sdk.get(), [OURS]: () => ours.get() }));
+      const target = join(workspace.directory, `sdk-${round}.target`);
+      read.add(
+        await speeds(round, objects, {
+          [SDK]: () => timed(() => sdk.get()),
+          [WITH_DISK]: () => timed(() => sdk.getToDisk(target)),
+          [OURS]: () => ours.get(),
+        }),
+      );
+      await rm(target);
       await ours.finish();
     }
     yield publish.finish();
@@ -52,35 +66,13 @@ async function* measure(context) {
 }
 
 /** Bytes per second of each. */
-async function bothWays(round, objects, contestants) {
+async function speeds(round, objects, contestants) {
   const figures = {};
   for (const name of inTurn(Object.keys(contestants), round)) {
     await settle();
     figures[name] = (objects * OBJECT_BYTES) / (await contestants[name]());
   }
   return figures;
-}
-
-/** Objects of 64 MiB from memory, ranges of 8 MiB to memory. */
-class SdkMover {
-  constructor(store, prefix, bodies) {
-    Object.assign(this, { store, prefix, bodies });
-  }
-
-  async put() {
-    return await timed(() => Promise.all(this.bodies.map((body, i) => this.store.put(`${this.prefix}/${i}`, body))));
-  }
-
-  async get() {
-    const ranges = this.bodies.flatMap((body, i) =>
-      Array.from({ length: body.length / RANGE_BYTES }, (_, part) => ({ key: `${this.prefix}/${i}`, part })),
-    );
-    const next = ranges.values();
-    const worker = async () => {
-      for (const { key, part } of next) await this.store.get(key, [part * RANGE_BYTES, (part + 1) * RANGE_BYTES - 1]);
-    };
-    return await timed(() => Promise.all(Array.from({ length: PARALLEL }, worker)));
-  }
 }
 
 /** The same bytes as one file of a mount. */
@@ -137,13 +129,13 @@ function describe(store) {
       ...common,
       id: "publish",
       title: "publish of a large file",
-      conditions: `${store.name}; from close(2) to flushed, incompressible; SDK: parallel PUTs of 64 MiB from memory`,
+      conditions: `${store.name}; from close(2) to flushed, incompressible; SDK: parallel PUTs of 64 MiB from memory; “hashes, disk”: read from a file and BLAKE3 twice before`,
     }),
     read: new Row({
       ...common,
       id: "cold-sequential-read",
       title: "cold sequential read",
-      conditions: `${store.name}; new cache directory; SDK: ${PARALLEL} parallel ranged GETs of 8 MiB to memory`,
+      conditions: `${store.name}; new cache directory; SDK: ${PARALLEL_GETS} parallel ranged GETs of 8 MiB to memory; “hashes, disk”: then BLAKE3 and into a new file`,
     }),
   };
 }

@@ -24,7 +24,7 @@ export function createS3Client(config: S3BackendConfig): S3Client {
     forcePathStyle: config.pathStyle,
     maxAttempts: 1,
     // What the newer default checksums add (trailers, aws-chunked bodies), many S3-compatible servers do not
-    // understand. podfs verifies every byte by its own hashes.
+    // understand. podfs verifies every byte by its own hashes, and announces large bodies in plain headers (payload-hash.ts).
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     // For larger bodies the SDK would wait for "100 Continue", on a new connection for each request.

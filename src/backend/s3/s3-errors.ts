@@ -30,8 +30,13 @@ const KIND_BY_CODE: ReadonlyMap<string, BackendErrorKind> = new Map<string, Back
   ...entries("bad-response", ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "ERR_TLS_CERT_ALTNAME_INVALID"]),
   // The request was damaged or cut on its way, or met another one: the next attempt is a new one.
   ...entries("unavailable", ["InternalError", "ServiceUnavailable", "RequestTimeout", "TimeoutError"]),
-  ...entries("unavailable", ["BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "OperationAborted"]),
-  ...entries("unavailable", ["ConditionalRequestConflict"]),
+  ...entries("unavailable", [
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+    "XAmzContentChecksumMismatch",
+  ]),
+  ...entries("unavailable", ["OperationAborted", "ConditionalRequestConflict"]),
   ...entries("unavailable", [
     "ECONNREFUSED",
     "ECONNRESET",

@@ -29,7 +29,7 @@ import {
   type StoredObject,
 } from "../object-store.js";
 import { DirectGets } from "./direct-get.js";
-import { announcePayload } from "./payload-hash.js";
+import { announcePayload, isLargePayload } from "./payload-hash.js";
 import { openUploadBody, readResponseBody } from "./s3-body.js";
 import { CONNECT_TIMEOUT_MS, createS3Client } from "./s3-client.js";
 import { toBackendError } from "./s3-errors.js";
@@ -38,7 +38,7 @@ import { formatS3Location } from "./s3-location.js";
 /**
  * Objects in a bucket, with the five requests every S3-compatible server has: PutObject, GetObject, HeadObject,
  * DeleteObject, ListObjectsV2. One call is one request, but for conditional puts to servers that are not known to
- * honour the condition: those look first.
+ * honour the condition (those look first), and for the first checksum, should the server refuse it.
  */
 export class S3Store implements ObjectStore {
   readonly url: string;
@@ -49,6 +49,8 @@ export class S3Store implements ObjectStore {
   /** Empty, or with the slash that separates it from the key. */
   readonly #prefix: string;
   #capabilities = NO_CAPABILITIES;
+  /** What the server does with checksums. */
+  #checksums: "untried" | "taken" | "refused" = "untried";
 
   constructor(config: S3BackendConfig) {
     this.url = formatS3Location(config);
@@ -101,7 +103,7 @@ export class S3Store implements ObjectStore {
     }
     try {
       // Sent even where it may be ignored: one server more that honours it is one race less.
-      return await this.#putOnce(key, body, options);
+      return await this.#putChecked(key, body, options);
     } catch (error) {
       const conditional = ifAbsent || ifMatch !== undefined;
       if (!conditional || !isBackendError(error, "bad-response")) throw error;
@@ -169,8 +171,31 @@ export class S3Store implements ObjectStore {
     this.#client.destroy();
   }
 
+  /**
+   * {@link #putOnce}, with a checksum for large bodies unless the server wants none. R2 once answered the header with 501,
+   * B2 with 400, and who closes the connection before the body has come may not be heard: so any failure of the first.
+   */
+  async #putChecked(key: string, body: PutBody, options: PutOptions): Promise<string> {
+    const hasChecksum = isLargePayload(body) && this.#checksums !== "refused";
+    try {
+      const version = await this.#putOnce(key, body, { ...options, hasChecksum });
+      if (hasChecksum) this.#checksums = "taken";
+      return version;
+    } catch (error) {
+      const isExplained = isBackendError(error, "precondition-failed", "throttled", "aborted");
+      if (!hasChecksum || this.#checksums === "taken" || isExplained) throw error;
+      const version = await this.#putOnce(key, body, options);
+      this.#checksums = "refused";
+      return version;
+    }
+  }
+
   /** One PutObject, with the condition left to the server. */
-  async #putOnce(key: string, body: PutBody, { ifAbsent, ifMatch, signal }: PutOptions): Promise<string> {
+  async #putOnce(
+    key: string,
+    body: PutBody,
+    { ifAbsent, ifMatch, signal, hasChecksum = false }: PutOptions & { readonly hasChecksum?: boolean },
+  ): Promise<string> {
     return await this.#request(`put ${key}`, signal, async (what) => {
       const upload = openUploadBody(body, what, signal);
       try {
@@ -181,8 +206,8 @@ export class S3Store implements ObjectStore {
           ...(ifAbsent && { IfNoneMatch: "*" }),
           ...(ifMatch !== undefined && { IfMatch: ifMatch }),
         });
-        if (body instanceof Uint8Array) {
-          await announcePayload(command, body, { isEncrypted: this.#isEncrypted, signal: upload.signal });
+        if (isLargePayload(body)) {
+          await announcePayload(command, body, { isEncrypted: this.#isEncrypted, hasChecksum, signal: upload.signal });
         }
         const response = await this.#client.send(command, { abortSignal: upload.signal });
         return versionOf(response.ETag, what);
