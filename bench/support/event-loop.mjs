@@ -2,13 +2,14 @@ import { startIdleProcess } from "./loop-reader.mjs";
 import { OURS, Row } from "./row.mjs";
 
 const STALL_SECONDS_MAX = 0.02;
-/** The daemon's own part: without what its thread waited for a processor that others had. */
-const OWN = "podfs alone";
+/** As monitorEventLoopDelay counts: whoever had the processors is in it. */
+const WITH_WAITS = "with waits for a processor";
 const IDLE = "idle process";
 
 /**
- * The longest time the daemon's event loop was held up while the rows of a family were measured: one sample for each
- * `take`, beside what an idle process saw meanwhile. What a busy machine does to everybody shows in both.
+ * The longest time the daemon held its event loop up while the rows of a family were measured: one sample for each `take`.
+ * What its thread waited for a processor that others had is not in it, of each stall by itself (loop-stalls.mjs). Beside it
+ * stand the longest stall with all that, and what an idle process saw meanwhile.
  */
 export class EventLoopRow {
   #row;
@@ -29,7 +30,8 @@ export class EventLoopRow {
       title: `longest stall: ${family.title}`,
       unit: "s",
       better: "lower",
-      conditions: "1 ms of it is the sampling; the idle process shows what the machine did to everybody",
+      conditions:
+        "podfs: what the daemon computed, or waited for in the middle of it; the others: monitorEventLoopDelay",
       ...(target === null ? {} : { target }),
       judgedBy: "max",
       // Maxima of a few rounds differ widely; the target is what counts.
@@ -46,10 +48,10 @@ export class EventLoopRow {
   /** Counts what happened since the last call. @returns the daemon's report, see loop-delay.mjs */
   async take(mount, what) {
     const [ours, idle] = await Promise.all([mount.loop.read(), this.#idle.reader.read()]);
-    const { p99Ms, cpuMs, runQueueMs, elapsedMs } = ours;
-    const figures = { [OURS]: ours.maxMs, [OWN]: ours.ownMaxMs, [IDLE]: idle.maxMs };
+    const { p99Ms, cpuMs, elapsedMs, worst, longest } = ours;
+    const figures = { [OURS]: worst.ownMs, [WITH_WAITS]: ours.maxMs, [IDLE]: idle.maxMs };
     const seconds = Object.entries(figures).map(([name, ms]) => [name, ms / 1000]);
-    this.#row.add(Object.fromEntries(seconds), { what, p99Ms, cpuMs, runQueueMs, elapsedMs });
+    this.#row.add(Object.fromEntries(seconds), { what, p99Ms, cpuMs, elapsedMs, worst, longest });
     return ours;
   }
 

@@ -5,11 +5,13 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { firstWords, waitUntil } from "./commands.mjs";
 
 const PRELOAD = fileURLToPath(new URL("./loop-delay.mjs", import.meta.url));
+const TRACE = fileURLToPath(new URL("./loop-trace.mjs", import.meta.url));
 
 /** The environment that makes a daemon watch its event loop. @param directory where it reports */
 export function loopEnvironment(directory) {
-  const preload = `--import=${pathToFileURL(PRELOAD)}`;
-  return { NODE_OPTIONS: [process.env.NODE_OPTIONS, preload].join(" ").trim(), PODFS_BENCH_LOOP_DIR: directory };
+  const preloads = process.env.PODFS_BENCH_STALLS ? [PRELOAD, TRACE] : [PRELOAD];
+  const imports = preloads.map((path) => `--import=${pathToFileURL(path)}`);
+  return { NODE_OPTIONS: [process.env.NODE_OPTIONS, ...imports].join(" ").trim(), PODFS_BENCH_LOOP_DIR: directory };
 }
 
 /** Reads the figures of one watched process, each time those since the last time. */

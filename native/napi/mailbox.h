@@ -31,7 +31,9 @@ class Mailbox {
   std::atomic<bool> pending_{false};
   std::mutex mutex_;
   std::vector<Message> messages_;  // GUARDED BY mutex_
-  uv_async_t* handle_ = nullptr;   // GUARDED BY mutex_; null: closed
+  bool open_ = false;              // GUARDED BY mutex_
+  std::mutex handle_mutex_;        // Whoever takes both takes them at once.
+  uv_async_t* handle_ = nullptr;   // GUARDED BY handle_mutex_; null: closed
 };
 
 }  // namespace podfs

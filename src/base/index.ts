@@ -27,4 +27,5 @@ export {
   type SegmentSeq,
 } from "./ids.js";
 export { encodeJsonLine, JsonLineParser } from "./json-lines.js";
+export { shareLoop } from "./loop-share.js";
 export { formatBytes, formatDuration, parseDurationMs, parseSizeBytes } from "./sizes.js";

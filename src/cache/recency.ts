@@ -1,7 +1,8 @@
 import type { Clock, Ino } from "../base/index.js";
 import type { Metadata } from "../meta/index.js";
 
-const PENDING_MAX = 4096;
+/** Recorded in one go, which holds the event loop up for a few milliseconds. */
+const PENDING_MAX = 512;
 
 /**
  * When files were last used: remembered here first and recorded in batches, because a transaction per open file would

@@ -1,4 +1,4 @@
-import { type Clock, type Ino, ignore, type OpSeq } from "../base/index.js";
+import { type Clock, type Ino, ignore, type OpSeq, shareLoop } from "../base/index.js";
 import type { MetadataLog, PendingOperation } from "../meta/index.js";
 import { PublishError } from "./errors.js";
 import { PendingOperations, type Wanted } from "./pending-operations.js";
@@ -99,6 +99,7 @@ export class BackgroundPublisher implements Publisher {
     const needed = new Set<OpSeq>();
     // Later ones: the content that was just uploaded. What is not ready among them came after the call.
     for (const operation of this.#pending.values()) {
+      await shareLoop();
       if (operation.seq <= before || this.#readinessOf(operation) !== "waiting") needed.add(operation.seq);
     }
     await this.#shipper.shipped(needed);

@@ -1,5 +1,4 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Clock, Deferred, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
+import { type Clock, Deferred, type Ino, type OpSeq, PodfsError, shareLoop, type Timer } from "../base/index.js";
 import { type MetadataLog, MetaError, type PendingOperation } from "../meta/index.js";
 import { PublishError } from "./errors.js";
 import type { PendingOperations } from "./pending-operations.js";
@@ -10,8 +9,6 @@ import type { Readiness } from "./upload-scheduler.js";
 const WAIT_MS_MAX = 5_000;
 const DELAY_MS = 250;
 const RETRY_MS = 1_000;
-/** Operations forgotten in one turn of the event loop. */
-const SLICE_OPERATIONS = 1_000;
 
 interface Waiter {
   /** Operations that are not shipped yet. */
@@ -107,8 +104,8 @@ export class SegmentShipper {
     this.#askedMs = undefined;
     let failed = false;
     try {
-      const selected = this.#select();
-      if (selected.length > 0) {
+      const selected = await this.#select();
+      if (selected.length > 0 && this.#stopReason === undefined) {
         await this.#parts.log.ship(selected);
         await this.#forget(selected);
         this.#parts.onShipped();
@@ -126,7 +123,7 @@ export class SegmentShipper {
     }
   }
 
-  #select(): OpSeq[] {
+  #select(): Promise<OpSeq[]> {
     const { pending, readinessOf } = this.#parts;
     const needed = new Set<OpSeq>();
     for (const waiter of this.#waiters) for (const seq of waiter.needed) needed.add(seq);
@@ -135,8 +132,8 @@ export class SegmentShipper {
 
   async #forget(shipped: readonly OpSeq[]): Promise<void> {
     const { pending, onContentShipped } = this.#parts;
-    for (const [index, seq] of shipped.entries()) {
-      if (index % SLICE_OPERATIONS === SLICE_OPERATIONS - 1) await nextTurn();
+    for (const seq of shipped) {
+      await shareLoop();
       const content = pending.get(seq)?.dependencies.content;
       pending.delete(seq);
       if (content !== undefined) onContentShipped(content);

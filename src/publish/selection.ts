@@ -1,27 +1,32 @@
-import type { Ino, OpSeq } from "../base/index.js";
+import { type Ino, type OpSeq, shareLoop } from "../base/index.js";
 import type { PendingOperation } from "../meta/index.js";
 import { keyOfInode } from "./inode-keys.js";
 import type { Readiness } from "./upload-scheduler.js";
 
 const NONE: readonly Ino[] = [];
+/** Looking at one takes a microsecond or less. */
+const LOOKED_AT_AT_ONCE = 256;
 
 /**
  * The operations that may be published now, in seq order: docs/decisions/0001, "What is shipped".
+ *
+ * Operations may become ready, or be added, while it looks: what was selected is right all the same, since what is ready stays so
+ * and what is added comes later.
  *
  * @param operations in seq order, all that are pending; walked more than once
  * @param readinessOf whether the content an operation makes visible is in the volume
  * @param needed operations that may pass earlier blocked ones of their directory (an fsync waits for them)
  */
-export function selectOperations(
+export async function selectOperations(
   operations: Iterable<PendingOperation>,
   readinessOf: (operation: PendingOperation) => Readiness,
   needed: ReadonlySet<OpSeq>,
-): OpSeq[] {
+): Promise<OpSeq[]> {
   // Removed files whose removal is blocked. Holding one back may block another's removal, so it takes as many walks as
   // there are links in such a chain: one, nearly always.
   const heldBack = new Set<Ino>();
   for (;;) {
-    const { selected, unremoved } = walk(operations, readinessOf, needed, heldBack);
+    const { selected, unremoved } = await walk(operations, readinessOf, needed, heldBack);
     if (unremoved.length === 0) return selected;
     for (const ino of unremoved) heldBack.add(ino);
   }
@@ -33,12 +38,12 @@ interface Walk {
   readonly unremoved: readonly Ino[];
 }
 
-function walk(
+async function walk(
   operations: Iterable<PendingOperation>,
   readinessOf: (operation: PendingOperation) => Readiness,
   needed: ReadonlySet<OpSeq>,
   heldBack: ReadonlySet<Ino>,
-): Walk {
+): Promise<Walk> {
   const selected: OpSeq[] = [];
   const removed = new Set<Ino>();
   const blockedKeys = new Set<string>();
@@ -56,7 +61,9 @@ function walk(
     );
   };
 
+  let count = 0;
   for (const operation of operations) {
+    if (++count % LOOKED_AT_AT_ONCE === 0) await shareLoop();
     const readiness = readinessOf(operation);
     const { content } = operation.dependencies;
     const waits = readiness === "waiting" || (content !== undefined && heldBack.has(content));

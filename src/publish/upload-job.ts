@@ -1,4 +1,4 @@
-import { type ChunkHash, type Ino, Limiter, type OpSeq } from "../base/index.js";
+import { type ChunkHash, type Ino, Limiter, type OpSeq, shareLoop } from "../base/index.js";
 import type { ContentCache, UploadSource } from "../cache/index.js";
 import { CHUNK_SIZE_BYTES } from "../format/index.js";
 import type { FileContent, Metadata } from "../meta/index.js";
@@ -9,8 +9,6 @@ export const SMALL_PACK_BYTES = 15 << 20;
 export const LARGE_PACK_BYTES = 63 << 20;
 /** Spans of one file in flight: some are hashed while others are sent. The places of the transfer bound them all. */
 const SPANS_MAX = 8;
-/** Files recorded before the event loop gets a turn: a record costs some tens of microseconds. */
-const RECORDS_PER_TURN = 64;
 
 export interface UploadTools {
   readonly metadata: Metadata;
@@ -69,14 +67,14 @@ export async function uploadFiles(
   const slotsByFile = groupByFile(slots);
   const recorded = new Set<Ino>();
   const removed = new Map<Ino, FileContent>();
-  for (const [index, file] of files.entries()) {
+  for (const file of files) {
     if (failed.has(file.ino)) continue;
+    await shareLoop();
     const { ino, source } = file;
     const { sizeBytes, mtime } = source;
     const chunks = contentChunks(tools.metadata, file, slotsByFile.get(file) ?? []);
     if (recordContent(tools, file, chunks)) recorded.add(ino);
     else if (source.chunks === "all") removed.set(ino, { sizeBytes, mtime, chunks });
-    if (index % RECORDS_PER_TURN === RECORDS_PER_TURN - 1) await new Promise(setImmediate);
   }
   return { recorded, removed, failed };
 }

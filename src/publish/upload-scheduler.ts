@@ -1,5 +1,4 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Clock, type Ino, type OpSeq, PodfsError, type Timer } from "../base/index.js";
+import { type Clock, type Ino, type OpSeq, PodfsError, shareLoop, type Timer } from "../base/index.js";
 import type { FileContent } from "../meta/index.js";
 import type { Priority } from "../transfer/index.js";
 import { DirtyFiles } from "./dirty-files.js";
@@ -20,8 +19,6 @@ const PRIORITIES: Record<Lane, Priority> = {
 };
 type Lane = keyof typeof LANES;
 const FILES_PER_GROUP = 1024;
-/** Files of a group looked at in one turn of the event loop: some milliseconds. */
-const BEGUN_PER_TURN = 128;
 /** A file up to this size shares a pack with others. */
 const SHARED_FILE_BYTES_MAX = 4 << 20;
 
@@ -226,8 +223,8 @@ export class UploadScheduler {
   ): Promise<{ readonly files: UploadFile[]; readonly unreadable: Map<Ino, unknown> }> {
     const files: UploadFile[] = [];
     const unreadable = new Map<Ino, unknown>();
-    for (const [index, ino] of inodes.entries()) {
-      if (index % BEGUN_PER_TURN === BEGUN_PER_TURN - 1) await nextTurn();
+    for (const ino of inodes) {
+      await shareLoop();
       try {
         const source = this.#tools.cache.beginUpload(ino);
         if (source !== undefined) files.push({ ino, source });

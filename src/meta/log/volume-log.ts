@@ -1,6 +1,13 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { isBackendError, type ObjectStore } from "../../backend/index.js";
-import { type Clock, type Epoch, ignore, type OpSeq, type SegmentSeq, withTimeout } from "../../base/index.js";
+import {
+  type Clock,
+  type Epoch,
+  ignore,
+  type OpSeq,
+  type SegmentSeq,
+  shareLoop,
+  withTimeout,
+} from "../../base/index.js";
 import { segmentObjectKey } from "../../format/index.js";
 import type { CheckpointWriter } from "../checkpoint/checkpoint-writer.js";
 import type { LeaseKeeper } from "../lease/lease-keeper.js";
@@ -22,8 +29,8 @@ export interface VolumeLogOptions {
 
 /** Encoded here up to this size (about 5 ms); by a worker beyond. */
 const INLINE_BYTES_MAX = 32 << 10;
-/** Operations read or deleted in one turn of the event loop: some milliseconds. */
-const SLICE_OPERATIONS = 1000;
+/** Operations deleted in one transaction: a millisecond or two. */
+const SLICE_OPERATIONS = 256;
 const RELEASE_TIMEOUT_MS = 5_000;
 
 /** A segment whose bytes are fixed. Until it is acknowledged nobody can say that readers have not seen it. */
@@ -93,8 +100,8 @@ export class VolumeLog implements MetadataLog {
     const ends: number[] = [];
     const records: Uint8Array[] = [];
     let sizeBytes = 0;
-    for (const [index, seq] of seqs.entries()) {
-      if (index % SLICE_OPERATIONS === SLICE_OPERATIONS - 1) await nextTurn();
+    for (const seq of seqs) {
+      await shareLoop();
       const record = metadata.encodedOperation(seq);
       if (record === undefined) continue;
       operations.push(seq);
@@ -121,7 +128,7 @@ export class VolumeLog implements MetadataLog {
     const storedBytes = parts.reduce((sum, part) => sum + part.byteLength, 0);
     for (let start = SLICE_OPERATIONS; start < operations.length; start += SLICE_OPERATIONS) {
       metadata.advance({}, operations.slice(start - SLICE_OPERATIONS, start));
-      await nextTurn();
+      await shareLoop();
     }
     const { logBytes } = metadata.position();
     const rest = Math.floor((operations.length - 1) / SLICE_OPERATIONS) * SLICE_OPERATIONS;

@@ -63,7 +63,7 @@ describe(`shipping out of order (PODFS_TEST_SEED=${SEED})`, () => {
       const readiness = ({ dependencies }: (typeof pending)[number]) =>
         dependencies.content === undefined || !unready.has(dependencies.content) ? "ready" : "waiting";
       const needed = new Set<OpSeq>(pending.filter(() => random(3) === 0).map(({ seq }) => seq));
-      await writer.log.ship(selectOperations(pending, readiness, needed));
+      await writer.log.ship(await selectOperations(pending, readiness, needed));
       await follower.refresh();
       expectConsistent(follower.metadata);
     }

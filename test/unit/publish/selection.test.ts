@@ -70,34 +70,34 @@ function lost(...inodes: number[]): (operation: PendingOperation) => Readiness {
 const nothing: ReadonlySet<OpSeq> = new Set<OpSeq>();
 
 describe("selectOperations", () => {
-  it("selects everything, in order, when all content is there", () => {
+  it("selects everything, in order, when all content is there", async () => {
     const operations = [makeDirectory(2, ROOT_INO, "d"), createFile(3, ino(2), "f"), content(4, ino(3))];
-    expect(selectOperations(operations, unready(), nothing)).toEqual([2, 3, 4]);
+    expect(await selectOperations(operations, unready(), nothing)).toEqual([2, 3, 4]);
   });
 
-  it("holds back a file whose content is missing, and everything later in its directory", () => {
+  it("holds back a file whose content is missing, and everything later in its directory", async () => {
     const operations = [createFile(2, ROOT_INO, "big"), createFile(3, ROOT_INO, "marker"), content(4, ino(3))];
-    expect(selectOperations(operations, unready(2), nothing)).toEqual([]);
+    expect(await selectOperations(operations, unready(2), nothing)).toEqual([]);
   });
 
-  it("does not hold back other directories", () => {
+  it("does not hold back other directories", async () => {
     const operations = [
       makeDirectory(2, ROOT_INO, "a"),
       makeDirectory(3, ROOT_INO, "b"),
       createFile(4, ino(2), "big"),
       createFile(5, ino(3), "small"),
     ];
-    expect(selectOperations(operations, unready(4), nothing)).toEqual([2, 3, 5]);
+    expect(await selectOperations(operations, unready(4), nothing)).toEqual([2, 3, 5]);
   });
 
-  it("lets what an fsync needs pass a file of the same directory that is still being uploaded", () => {
+  it("lets what an fsync needs pass a file of the same directory that is still being uploaded", async () => {
     const operations = [createFile(2, ROOT_INO, "big"), createFile(3, ROOT_INO, "small"), content(4, ino(3))];
     const needed = neededOperations(operations, { inodes: [ino(3)], directories: [] });
     expect([...needed].sort()).toEqual([3, 4]);
-    expect(selectOperations(operations, unready(2), needed)).toEqual([3, 4]);
+    expect(await selectOperations(operations, unready(2), needed)).toEqual([3, 4]);
   });
 
-  it("publishes a removed file that was not uploaded only together with its removal", () => {
+  it("publishes a removed file that was not uploaded only together with its removal", async () => {
     const elsewhere = ino(90);
     const created = [createFile(2, ROOT_INO, "x"), rename(3, ino(2), ROOT_INO, "x", "y")];
     const replacing = operation(
@@ -110,11 +110,11 @@ describe("selectOperations", () => {
       const first = lost(2)(operation);
       return first === "ready" ? unready(5)(operation) : first;
     };
-    expect(selectOperations(operations, readiness, nothing)).toEqual([]);
-    expect(selectOperations(operations, lost(2), nothing)).toEqual([2, 3, 5, 6]);
+    expect(await selectOperations(operations, readiness, nothing)).toEqual([]);
+    expect(await selectOperations(operations, lost(2), nothing)).toEqual([2, 3, 5, 6]);
   });
 
-  it("never publishes a file without its content because a later rename is held back", () => {
+  it("never publishes a file without its content because a later rename is held back", async () => {
     const busy = ino(90);
     const operations = [
       createFile(2, busy, "big"),
@@ -125,28 +125,28 @@ describe("selectOperations", () => {
       }),
       content(5, ino(3)),
     ];
-    expect(selectOperations(operations, unready(2), nothing)).toEqual([3, 5]);
+    expect(await selectOperations(operations, unready(2), nothing)).toEqual([3, 5]);
   });
 
-  it("never publishes a rename before the content of what it renames", () => {
+  it("never publishes a rename before the content of what it renames", async () => {
     const operations = [createFile(2, ROOT_INO, "x.tmp"), rename(3, ino(2), ROOT_INO, "x.tmp", "x")];
-    expect(selectOperations(operations, unready(2), new Set([3 as OpSeq]))).toEqual([]);
-    expect(selectOperations(operations, unready(), nothing)).toEqual([2, 3]);
+    expect(await selectOperations(operations, unready(2), new Set([3 as OpSeq]))).toEqual([]);
+    expect(await selectOperations(operations, unready(), nothing)).toEqual([2, 3]);
   });
 
-  it("never publishes an entry of a directory that is not published", () => {
+  it("never publishes an entry of a directory that is not published", async () => {
     const operations = [
       createFile(2, ROOT_INO, "big"),
       makeDirectory(3, ROOT_INO, "d"),
       createFile(4, ino(3), "f"),
       content(5, ino(4)),
     ];
-    expect(selectOperations(operations, unready(2), nothing)).toEqual([]);
+    expect(await selectOperations(operations, unready(2), nothing)).toEqual([]);
     const needed = neededOperations(operations, { inodes: [ino(4)], directories: [] });
-    expect(selectOperations(operations, unready(2), needed)).toEqual([3, 4, 5]);
+    expect(await selectOperations(operations, unready(2), needed)).toEqual([3, 4, 5]);
   });
 
-  it("never removes a directory before what was moved out of it", () => {
+  it("never removes a directory before what was moved out of it", async () => {
     const operations = [
       operation(10, [inodeKey(ino(5)), dentryKey(ino(4), "f" as Name), dentryKey(ROOT_INO, "f" as Name)], {
         directories: [ino(4), ROOT_INO],
@@ -154,8 +154,8 @@ describe("selectOperations", () => {
       }),
       removeDirectory(11, ino(4), ROOT_INO, "d"),
     ];
-    expect(selectOperations(operations, unready(5), new Set([11 as OpSeq]))).toEqual([]);
-    expect(selectOperations(operations, unready(), nothing)).toEqual([10, 11]);
+    expect(await selectOperations(operations, unready(5), new Set([11 as OpSeq]))).toEqual([]);
+    expect(await selectOperations(operations, unready(), nothing)).toEqual([10, 11]);
   });
 });
 
