@@ -65,23 +65,14 @@ def small_disk(tmp_path):
 
 # A process that kills itself at the n-th call of a function.
 KILLED = """
-import importlib, os, signal, sys
+import os, sys
 import podfs
+from support.dying import die_at
 from support.hosts import HostArray
 
 directory, mode, module, function, when = sys.argv[1:6]
-owner = importlib.import_module(module)
-if "." in function:
-    name, function = function.split(".")
-    owner = getattr(owner, name)
-real, left = getattr(owner, function), [int(when)]
-def dying(*arguments, **options):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
 with podfs.checkpoint(directory, mode=mode, ring_bytes=4 << 20) as ck:
-    setattr(owner, function, dying)
+    die_at(module, function, int(when))
     ck.save({"a": HostArray(b"n" * 9_000_001)}, "step", overwrite=True)
     ck.wait(durable=True)
 os._exit(7)  # it was not called that often

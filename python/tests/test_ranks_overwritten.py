@@ -223,23 +223,14 @@ def test_a_reader_sees_one_whole_checkpoint_at_every_moment(directory):
 
 # Rank 1 of 2, which kills itself at the n-th call of a function.
 KILLED = """
-import importlib, os, signal, sys
+import os, sys
 import podfs
+from support.dying import die_at
 from support.hosts import HostArray
 
 directory, mode, save_id, module, function, when = sys.argv[1:7]
-owner = importlib.import_module(module)
-if "." in function:
-    name, function = function.split(".")
-    owner = getattr(owner, name)
-real, left = getattr(owner, function), [int(when)]
-def dying(*arguments, **options):
-    left[0] -= 1
-    if left[0] < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **options)
 with podfs.checkpoint(directory, mode=mode, ring_bytes=4 << 20, rank=1, world_size=2) as ck:
-    setattr(owner, function, dying)
+    die_at(module, function, int(when))
     ck.save({"b": HostArray(save_id.encode() * 100_000)}, "step", overwrite=True, save_id=save_id)
     ck.wait(durable=True)
 os._exit(7)  # it was not called that often
