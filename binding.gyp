@@ -35,6 +35,7 @@
         "native/measure/residence.cc",
         "native/measure/tree_loops.cc",
         "native/napi/addon.cc",
+        "native/napi/content_file_events.cc",
         "native/napi/content_file_object.cc",
         "native/napi/cuda_copier_object.cc",
         "native/napi/cuda_driver_object.cc",

@@ -13,10 +13,11 @@ namespace podfs {
 int ContentFile::Open(UniqueFd fd, uint32_t block_size, const std::string& map_path, std::shared_ptr<Listener> listener,
                       std::shared_ptr<ContentFile>* out) {
   assert(block_size > 0);
+  assert(listener != nullptr || map_path.empty());
   std::shared_ptr<ContentFile> file(new ContentFile(std::move(fd), block_size, std::move(listener)));
-  struct stat status;
-  if (fstat(file->fd(), &status) != 0) return -errno;
   if (!map_path.empty()) {
+    struct stat status;
+    if (fstat(file->fd(), &status) != 0) return -errno;
     const uint64_t count = file->BlockCountFor(static_cast<uint64_t>(status.st_size));
     const int error = BlockMap::Open(map_path, block_size, count, &file->map_);
     if (error != 0) return error;

@@ -52,7 +52,8 @@ class ContentFile {
   // Called once, with no lock held: 0 to try again, or the errno (positive) the operation fails with.
   using Resume = std::function<void(int error)>;
 
-  // With an empty `map_path` every block is present and no write is tracked. Returns 0 or a negative errno.
+  // With an empty `map_path` every block is present and no write is tracked; `listener` may be null then. Returns 0 or
+  // a negative errno.
   static int Open(UniqueFd fd, uint32_t block_size, const std::string& map_path, std::shared_ptr<Listener> listener,
                   std::shared_ptr<ContentFile>* out);
 
@@ -80,7 +81,9 @@ class ContentFile {
   bool Has(uint64_t block);
   // First absent block at or after `block`; UINT64_MAX if there is none.
   uint64_t NextAbsent(uint64_t block);
-  void SetTrigger(uint64_t block) { trigger_.store(static_cast<int64_t>(block), std::memory_order_release); }
+  void SetTrigger(uint64_t block) {
+    if (listener_ != nullptr) trigger_.store(static_cast<int64_t>(block), std::memory_order_release);
+  }
 
   // -EBUSY while another publish is under way.
   int BeginPublish(std::vector<uint64_t>* dirty);
@@ -133,8 +136,8 @@ class ContentFile {
 
   const UniqueFd fd_;
   const uint32_t block_size_;
-  const std::shared_ptr<Listener> listener_;
-  std::atomic<uint64_t> absent_count_{0};  // Written under mutex_.
+  const std::shared_ptr<Listener> listener_;  // May be null if there is no map: no miss and no trigger then.
+  std::atomic<uint64_t> absent_count_{0};     // Written under mutex_.
   std::atomic<int64_t> trigger_{-1};
   std::atomic<bool> closed_{false};  // Written under mutex_.
 

@@ -13,10 +13,6 @@ namespace podfs {
 
 namespace {
 
-// The property that holds the events. A property, not a reference: the file, its events and whoever owns both refer to
-// each other, and the garbage collector must see that.
-constexpr const char* kEvents = "events";
-
 uint64_t ToCount(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 
 Napi::Array ToArray(Napi::Env env, const std::vector<uint64_t>& blocks) {
@@ -27,67 +23,33 @@ Napi::Array ToArray(Napi::Env env, const std::vector<uint64_t>& blocks) {
 
 }  // namespace
 
-// Posts what the file reports. Lives as long as the file, which may be longer than the object and the environment.
-class ContentFileObject::EventPoster final : public ContentFile::Listener {
- public:
-  EventPoster(Environment* environment, std::shared_ptr<Address> address)
-      : environment_(environment), mailbox_(environment->mailbox()), address_(std::move(address)) {}
-
-  void OnMiss(uint64_t first, uint64_t count) override {
-    Post([first, count](ContentFileObject* object, Napi::Env env) {
-      object->Emit("onMiss", {Napi::Number::New(env, static_cast<double>(first)),
-                              Napi::Number::New(env, static_cast<double>(count))});
-    });
-  }
-  void OnTrigger(uint64_t block) override {
-    Post([block](ContentFileObject* object, Napi::Env env) {
-      object->Emit("onTrigger", {Napi::Number::New(env, static_cast<double>(block))});
-    });
-  }
-
- private:
-  void Post(std::function<void(ContentFileObject*, Napi::Env)> call) {
-    // The environment is used by delivered messages only: they are none after its end.
-    mailbox_->Post([environment = environment_, address = address_, call = std::move(call)] {
-      if (address->object != nullptr) call(address->object, environment->env());
-    });
-  }
-
-  Environment* const environment_;
-  const std::shared_ptr<Mailbox> mailbox_;
-  const std::shared_ptr<Address> address_;
-};
-
 Napi::Function ContentFileObject::Class(Napi::Env env) {
-  return DefineClass(env, "ContentFile",
-                     {
-                         InstanceAccessor<&ContentFileObject::Fd>("fd"),
-                         InstanceAccessor<&ContentFileObject::Complete>("complete"),
-                         InstanceMethod<&ContentFileObject::Stat>("stat"),
-                         InstanceMethod<&ContentFileObject::Claim>("claim"),
-                         InstanceMethod<&ContentFileObject::Fill>("fill"),
-                         InstanceMethod<&ContentFileObject::Fail>("fail"),
-                         InstanceMethod<&ContentFileObject::Has>("has"),
-                         InstanceMethod<&ContentFileObject::SetTrigger>("setTrigger"),
-                         InstanceMethod<&ContentFileObject::BeginPublish>("beginPublish"),
-                         InstanceMethod<&ContentFileObject::EndPublish>("endPublish"),
-                         InstanceMethod<&ContentFileObject::Read>("read"),
-                         InstanceMethod<&ContentFileObject::Write>("write"),
-                         InstanceMethod<&ContentFileObject::Truncate>("truncate"),
-                         InstanceMethod<&ContentFileObject::Fallocate>("fallocate"),
-                         InstanceMethod<&ContentFileObject::Seek>("seek"),
-                         InstanceMethod<&ContentFileObject::CopyRange>("copyRange"),
-                         InstanceMethod<&ContentFileObject::SetMtime>("setMtime"),
-                         InstanceMethod<&ContentFileObject::Sync>("sync"),
-                         InstanceMethod<&ContentFileObject::Close>("close"),
-                     });
+  return Define(env, "ContentFile",
+                {
+                    Getter<&ContentFileObject::Fd>("fd"),
+                    Getter<&ContentFileObject::Complete>("complete"),
+                    Method<&ContentFileObject::Stat>("stat"),
+                    Method<&ContentFileObject::Claim>("claim"),
+                    Method<&ContentFileObject::Fill>("fill"),
+                    Method<&ContentFileObject::Fail>("fail"),
+                    Method<&ContentFileObject::Has>("has"),
+                    Method<&ContentFileObject::SetTrigger>("setTrigger"),
+                    Method<&ContentFileObject::BeginPublish>("beginPublish"),
+                    Method<&ContentFileObject::EndPublish>("endPublish"),
+                    Method<&ContentFileObject::Read>("read"),
+                    Method<&ContentFileObject::Write>("write"),
+                    Method<&ContentFileObject::Truncate>("truncate"),
+                    Method<&ContentFileObject::Fallocate>("fallocate"),
+                    Method<&ContentFileObject::Seek>("seek"),
+                    Method<&ContentFileObject::CopyRange>("copyRange"),
+                    Method<&ContentFileObject::SetMtime>("setMtime"),
+                    Method<&ContentFileObject::Sync>("sync"),
+                    CloseMethod("close"),
+                });
 }
 
-ContentFileObject::ContentFileObject(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<ContentFileObject>(info), address_(std::make_shared<Address>(Address{this})) {}
-
 ContentFileObject::~ContentFileObject() {
-  address_->object = nullptr;
+  if (events_ != nullptr) events_->Silence();
   if (file_ != nullptr) file_->Close();
 }
 
@@ -100,15 +62,17 @@ Napi::Value ContentFileObject::Create(const Napi::CallbackInfo& info) {
   const Napi::Value map_path = options.Get("mapPath");
   const std::string path = map_path.IsString() ? map_path.As<Napi::String>().Utf8Value() : "";
 
+  auto object = std::make_unique<ContentFileObject>();
+  if (info[1].IsObject()) object->events_ = std::make_shared<ContentFileEvents>(environment, &object->reference());
+  const int status = ContentFile::Open(std::move(fd), block_size, path, object->events_, &object->file_);
+  if (status != 0) {
+    SystemError(env, status, "block map " + path).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
   const Napi::Object created = environment->content_file_class.New({});
   if (created.IsEmpty()) return env.Undefined();
-  ContentFileObject* const object = Unwrap(created);
-  Napi::Object(created).DefineProperty(Napi::PropertyDescriptor::Value(kEvents, info[1], napi_default));
-  const int status = ContentFile::Open(std::move(fd), block_size, path,
-                                       std::make_shared<EventPoster>(environment, object->address_), &object->file_);
-  if (status != 0) {
-    SystemError(env, status, path.empty() ? "content file" : "block map " + path).ThrowAsJavaScriptException();
-  }
+  if (object->events_ != nullptr) ContentFileEvents::Keep(created, info[1]);
+  Attach(created, std::move(object));
   return created;
 }
 
@@ -117,39 +81,33 @@ std::shared_ptr<ContentFile> ContentFileObject::FileOf(const Napi::Value& value)
   if (value.IsObject()) {
     const Napi::Object object = value.As<Napi::Object>();
     if (object.InstanceOf(Environment::Of(env)->content_file_class.Value())) {
-      ContentFileObject* const wrap = Unwrap(object);
-      return wrap->Open() ? wrap->file_ : nullptr;
+      const ContentFileObject* const open = Of(object);
+      if (open != nullptr) return open->file_;
+      ThrowClosed(env);
+      return nullptr;
     }
   }
   Napi::TypeError::New(env, "not a ContentFile of this addon").ThrowAsJavaScriptException();
   return nullptr;
 }
 
-bool ContentFileObject::Open() {
-  if (file_ != nullptr) return true;
-  Throw(-EBADF, "content file is closed");
-  return false;
+void ContentFileObject::ThrowClosed(Napi::Env env) {
+  SystemError(env, -EBADF, "content file is closed").ThrowAsJavaScriptException();
 }
 
 void ContentFileObject::Throw(int error, const char* what) {
   SystemError(Env(), error, what).ThrowAsJavaScriptException();
 }
 
-void ContentFileObject::Emit(const char* event, std::vector<napi_value> arguments) {
-  const Napi::Object events = Value().Get(kEvents).As<Napi::Object>();
-  events.Get(event).As<Napi::Function>().Call(events, arguments);
+Napi::Value ContentFileObject::Fd(Napi::Env env, const ContentFileObject* open) {
+  return Napi::Number::New(env, open != nullptr ? open->file_->fd() : -1);
 }
 
-Napi::Value ContentFileObject::Fd(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), file_ != nullptr ? file_->fd() : -1);
-}
-
-Napi::Value ContentFileObject::Complete(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), file_ != nullptr && file_->complete());
+Napi::Value ContentFileObject::Complete(Napi::Env env, const ContentFileObject* open) {
+  return Napi::Boolean::New(env, open != nullptr && open->file_->complete());
 }
 
 void ContentFileObject::Stat(const Napi::CallbackInfo& info) {
-  if (!Open()) return;
   struct stat status;
   if (fstat(file_->fd(), &status) != 0) return Throw(-errno, "fstat");
   auto out = info[0].As<Napi::Float64Array>();
@@ -163,29 +121,22 @@ void ContentFileObject::Stat(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ContentFileObject::Claim(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   return ToArray(info.Env(), file_->Claim(ToCount(info[0]), ToCount(info[1])));
 }
 
-void ContentFileObject::Fill(const Napi::CallbackInfo& info) {
-  if (Open()) file_->Fill(ToCount(info[0]), ToCount(info[1]));
-}
+void ContentFileObject::Fill(const Napi::CallbackInfo& info) { file_->Fill(ToCount(info[0]), ToCount(info[1])); }
 
 void ContentFileObject::Fail(const Napi::CallbackInfo& info) {
-  if (Open()) file_->Fail(ToCount(info[0]), ToCount(info[1]), info[2].As<Napi::Number>().Int32Value());
+  file_->Fail(ToCount(info[0]), ToCount(info[1]), info[2].As<Napi::Number>().Int32Value());
 }
 
 Napi::Value ContentFileObject::Has(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   return Napi::Boolean::New(info.Env(), file_->Has(ToCount(info[0])));
 }
 
-void ContentFileObject::SetTrigger(const Napi::CallbackInfo& info) {
-  if (Open()) file_->SetTrigger(ToCount(info[0]));
-}
+void ContentFileObject::SetTrigger(const Napi::CallbackInfo& info) { file_->SetTrigger(ToCount(info[0])); }
 
 Napi::Value ContentFileObject::BeginPublish(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   std::vector<uint64_t> dirty;
   const int status = file_->BeginPublish(&dirty);
   if (status != 0) Throw(status, "another publish is under way");
@@ -193,19 +144,12 @@ Napi::Value ContentFileObject::BeginPublish(const Napi::CallbackInfo& info) {
 }
 
 void ContentFileObject::EndPublish(const Napi::CallbackInfo& info) {
-  if (Open()) file_->EndPublish(info[0].As<Napi::Boolean>().Value());
+  file_->EndPublish(info[0].As<Napi::Boolean>().Value());
 }
 
 void ContentFileObject::SetMtime(const Napi::CallbackInfo& info) {
-  if (!Open()) return;
   const int status = file_->SetMtime(info[0].As<Napi::Number>().Int64Value(), info[1].As<Napi::Number>().Int64Value());
   if (status != 0) Throw(status, "futimens");
-}
-
-void ContentFileObject::Close(const Napi::CallbackInfo&) {
-  if (file_ == nullptr) return;
-  file_->Close();
-  file_.reset();
 }
 
 // --- What may wait
@@ -213,7 +157,7 @@ void ContentFileObject::Close(const Napi::CallbackInfo&) {
 Napi::Value ContentFileObject::Run(Attempt attempt, const char* what, bool counts,
                                    std::vector<Napi::Object> keep_alive) {
   Environment* const environment = Environment::Of(Env());
-  keep_alive.push_back(Value());
+  keep_alive.push_back(reference().Value());
   const auto settle = [what, counts](Napi::Env env, const Napi::Promise::Deferred& deferred,
                                      const Environment::Result& result) {
     if (result.value < 0) {
@@ -230,32 +174,27 @@ Napi::Value ContentFileObject::Run(Attempt attempt, const char* what, bool count
 }
 
 Napi::Value ContentFileObject::Read(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   auto into = info[0].As<Napi::Uint8Array>();
   return Run(ReadAttempt(file_, reinterpret_cast<char*>(into.Data()), into.ByteLength(), ToCount(info[1])), "read",
              true, {into});
 }
 
 Napi::Value ContentFileObject::Write(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   auto from = info[0].As<Napi::Uint8Array>();
   return Run(WriteAttempt(file_, reinterpret_cast<const char*>(from.Data()), from.ByteLength(), ToCount(info[1])),
              "write", true, {from});
 }
 
 Napi::Value ContentFileObject::Truncate(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   return Run(TruncateAttempt(file_, ToCount(info[0])), "ftruncate", false, {});
 }
 
 Napi::Value ContentFileObject::Fallocate(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   const int mode = info[0].As<Napi::Number>().Int32Value();
   return Run(FallocateAttempt(file_, mode, ToCount(info[1]), ToCount(info[2])), "fallocate", false, {});
 }
 
 Napi::Value ContentFileObject::Seek(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   const uint64_t offset = ToCount(info[0]);
   const int whence = info[1].As<Napi::Number>().Int32Value();
   return Run([file = file_, offset, whence](Wait*) { return SeekDataOrHole(file.get(), offset, whence); }, "lseek",
@@ -263,7 +202,6 @@ Napi::Value ContentFileObject::Seek(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ContentFileObject::CopyRange(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   const std::shared_ptr<ContentFile> from = FileOf(info[0]);
   if (from == nullptr) return info.Env().Undefined();
   return Run(CopyAttempt(from, ToCount(info[1]), file_, ToCount(info[2]), ToCount(info[3])), "copy_file_range", true,
@@ -271,7 +209,6 @@ Napi::Value ContentFileObject::CopyRange(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ContentFileObject::Sync(const Napi::CallbackInfo& info) {
-  if (!Open()) return info.Env().Undefined();
   const bool data_only = info[0].As<Napi::Boolean>().Value();
   return Run([file = file_, data_only](Wait*) { return file->Sync(data_only); }, data_only ? "fdatasync" : "fsync",
              false, {});

@@ -4,33 +4,33 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "fuse/content_file.h"
 #include "fuse/file_operations.h"
+#include "napi/closable_object.h"
+#include "napi/content_file_events.h"
 #include "napi/environment.h"
 
 namespace podfs {
 
-class ContentFileObject : public Napi::ObjectWrap<ContentFileObject> {
+class ContentFileObject : public ClosableObject<ContentFileObject> {
  public:
   static Napi::Function Class(Napi::Env env);
-  // createContentFile(options, events).
+  // createContentFile(options, events?).
   static Napi::Value Create(const Napi::CallbackInfo& info);
   // The file behind a ContentFile argument; null, with an exception pending, if it is none or closed.
   static std::shared_ptr<ContentFile> FileOf(const Napi::Value& value);
 
-  explicit ContentFileObject(const Napi::CallbackInfo& info);
-  ~ContentFileObject() override;
+  ContentFileObject() = default;
+  // Closes the file.
+  ~ContentFileObject();
 
  private:
-  // How events of the file find the object, which may be gone when they arrive.
-  struct Address {
-    ContentFileObject* object;
-  };
-  class EventPoster;
+  friend class ClosableObject<ContentFileObject>;
 
-  Napi::Value Fd(const Napi::CallbackInfo& info);
-  Napi::Value Complete(const Napi::CallbackInfo& info);
+  static Napi::Value Fd(Napi::Env env, const ContentFileObject* open);
+  static Napi::Value Complete(Napi::Env env, const ContentFileObject* open);
   void Stat(const Napi::CallbackInfo& info);
   Napi::Value Claim(const Napi::CallbackInfo& info);
   void Fill(const Napi::CallbackInfo& info);
@@ -47,17 +47,14 @@ class ContentFileObject : public Napi::ObjectWrap<ContentFileObject> {
   Napi::Value CopyRange(const Napi::CallbackInfo& info);
   void SetMtime(const Napi::CallbackInfo& info);
   Napi::Value Sync(const Napi::CallbackInfo& info);
-  void Close(const Napi::CallbackInfo& info);
 
-  // False, with an exception pending, after close().
-  bool Open();
+  static void ThrowClosed(Napi::Env env);
   void Throw(int error, const char* what);
   // A promise for a try, and more tries, of the operation named `what`; resolves to its count if it `counts`.
   Napi::Value Run(Attempt attempt, const char* what, bool counts, std::vector<Napi::Object> keep_alive);
-  void Emit(const char* event, std::vector<napi_value> arguments);
 
-  std::shared_ptr<ContentFile> file_;
-  std::shared_ptr<Address> address_;
+  std::shared_ptr<ContentFile> file_;          // Not null.
+  std::shared_ptr<ContentFileEvents> events_;  // Null: nobody is told.
 };
 
 }  // namespace podfs

@@ -45,6 +45,12 @@ void Environment::RunTurn(const std::function<void()>& call) {
   napi_fatal_exception(env_, error.Value());
 }
 
+void Environment::Emit(const Napi::Object& events, const char* event, const std::vector<napi_value>& arguments) {
+  const Napi::Value function = events.Get(event);
+  // An empty value has no environment: to use it ends the process.
+  if (!function.IsEmpty()) function.As<Napi::Function>().Call(events, arguments);
+}
+
 Napi::Value Environment::Run(const std::vector<Napi::Object>& keep_alive, Settle settle,
                              const std::function<void(Finish finish)>& start) {
   auto operation = std::make_unique<Operation>(Operation{Napi::Promise::Deferred::New(env_), std::move(settle), {}});

@@ -56,6 +56,9 @@ class Environment {
   // Runs `call` as a turn of the event loop: with scopes, its microtasks after it, and what it throws reported as an
   // uncaught exception.
   void RunTurn(const std::function<void()>& call);
+  // Calls a function of an object of events; nothing where JavaScript cannot run any more, as in a thread that is being
+  // terminated: turns that are under way then still come here.
+  static void Emit(const Napi::Object& events, const char* event, const std::vector<napi_value>& arguments);
   // A promise for an operation that `start` sets going.
   Napi::Value Run(const std::vector<Napi::Object>& keep_alive, Settle settle,
                   const std::function<void(Finish finish)>& start);

@@ -157,8 +157,7 @@ void SessionLoop::CallOnReady() {
     object.Set("maxWriteBytes", Napi::Number::New(env, negotiated.max_write_bytes));
     object.Set("passthrough", Napi::Boolean::New(env, negotiated.passthrough));
     object.Set("passthroughReason", Napi::String::New(env, negotiated.passthrough_reason));
-    const Napi::Object events = javascript_.events.Value();
-    events.Get("onReady").As<Napi::Function>().Call(events, {object});
+    Environment::Emit(javascript_.events.Value(), "onReady", {object});
   });
 }
 
@@ -183,10 +182,8 @@ void SessionLoop::OnResumeReading() {
 
 void SessionLoop::OnKillPrivileges(uint64_t ino) {
   Post([ino](SessionLoop* self) {
-    const Napi::Object events = self->javascript_.events.Value();
-    events.Get("onKillPrivileges")
-        .As<Napi::Function>()
-        .Call(events, {Napi::Number::New(self->environment_->env(), static_cast<double>(ino))});
+    Environment::Emit(self->javascript_.events.Value(), "onKillPrivileges",
+                      {Napi::Number::New(self->environment_->env(), static_cast<double>(ino))});
   });
 }
 
@@ -231,8 +228,7 @@ void SessionLoop::Finish(const std::string& error) {
   const std::shared_ptr<Resource> alive = shared_from_this();
   Abandon();
   environment_->Unregister(alive);
-  const Napi::Object events = javascript_.events.Value();
-  events.Get("onEnd").As<Napi::Function>().Call(events, {Napi::String::New(environment_->env(), error)});
+  Environment::Emit(javascript_.events.Value(), "onEnd", {Napi::String::New(environment_->env(), error)});
 }
 
 void SessionLoop::Abandon() {

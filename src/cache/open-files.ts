@@ -1,4 +1,4 @@
-import { close, constants, open } from "node:fs";
+import { constants, open } from "node:fs";
 import { promisify } from "node:util";
 import { CHUNK_SIZE_BYTES } from "../format/index.js";
 import type { Addon, ContentFile, ContentFileEvents } from "../native/index.js";
@@ -6,8 +6,6 @@ import { CacheError } from "./errors.js";
 
 const openFile = promisify(open);
 const FILE_MODE = 0o600;
-
-const NO_EVENTS: ContentFileEvents = { onMiss() {}, onTrigger() {} };
 
 export type ContentFiles = Pick<Addon, "createContentFile" | "createFiles" | "openCached" | "removeFiles">;
 
@@ -26,21 +24,15 @@ export async function openDescriptor(path: string, existence: Existence): Promis
 
 /** A content file whose every byte is there. Owns the descriptor. */
 export function completeFile(addon: ContentFiles, fd: number): ContentFile {
-  return wrap(addon, fd, undefined, NO_EVENTS);
+  return addon.createContentFile({ fd, blockSize: CHUNK_SIZE_BYTES });
 }
 
-/** A content file with a block map. Owns the descriptor. */
+/** A content file with a block map. Owns the descriptor, also when this fails. @throws CacheError local-io, no-space. */
 export function mappedFile(addon: ContentFiles, fd: number, mapPath: string, events: ContentFileEvents): ContentFile {
-  return wrap(addon, fd, mapPath, events);
-}
-
-function wrap(addon: ContentFiles, fd: number, mapPath: string | undefined, events: ContentFileEvents): ContentFile {
-  const blockSize = CHUNK_SIZE_BYTES;
   try {
-    return addon.createContentFile({ fd, blockSize, ...(mapPath !== undefined && { mapPath }) }, events);
+    return addon.createContentFile({ fd, blockSize: CHUNK_SIZE_BYTES, mapPath }, events);
   } catch (error) {
-    close(fd);
-    throw localError(`cannot use the block map ${mapPath ?? "of a content file"}`, error);
+    throw localError(`cannot use the block map ${mapPath}`, error);
   }
 }
 

@@ -93,8 +93,8 @@ export interface ContentFile {
   sync(dataOnly: boolean): Promise<void>;
   /**
    * Closes when the last request in flight is done, and no handle is bound to it. Parked requests get EIO, and so do
-   * requests on handles that are still bound. Using the object afterwards throws EBADF; `fd` is -1. The garbage
-   * collector closes a file that nobody holds.
+   * requests on handles that are still bound; no event follows. Using the object afterwards throws EBADF; `fd` is -1.
+   * The garbage collector closes a file that nobody holds; what remains of one that has been closed costs it nothing.
    */
   close(): void;
 }
@@ -271,7 +271,8 @@ export interface MeasuringLoop {
 
 export interface Addon extends StagingAddon {
   measure(spec: LoopSpec): MeasuringLoop;
-  createContentFile(options: ContentFileOptions, events: ContentFileEvents): ContentFile;
+  /** Without `events`, which a file with a block map must have, {@link ContentFile.setTrigger} does nothing. */
+  createContentFile(options: ContentFileOptions, events?: ContentFileEvents): ContentFile;
   createFuseSession(options: FuseSessionOptions, events: FuseSessionEvents): FuseSession;
   /**
    * Opens /dev/fuse and mounts it: mount(2) where the process may, else `fusermount3` (on a thread).
