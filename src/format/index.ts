@@ -11,6 +11,7 @@ export * from "./coalesce.js";
 export { loadCompressor } from "./compressor.js";
 export * from "./descriptor.js";
 export { decodeEntries, encodeEntries } from "./entries.js";
+export { asBuffer } from "./fields.js";
 export { FormatError, type FormatErrorKind } from "./format-error.js";
 export { FORMAT_VERSION } from "./framing.js";
 export { hashOf, hexHashOf, RunningHash } from "./hash.js";

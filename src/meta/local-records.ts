@@ -1,4 +1,5 @@
 import type { ContentId, Ino, OpSeq } from "../base/index.js";
+import { asBuffer } from "../format/index.js";
 import type { LocalFile } from "./metadata.js";
 
 /**
@@ -82,7 +83,7 @@ export function encodeLocalFile(file: LocalFile): Buffer {
 }
 
 export function decodeLocalFile(record: Uint8Array): LocalFile {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const bytes = asBuffer(record);
   const flags = bytes.readUInt8(0);
   return {
     contentId: bytes.readDoubleLE(1) as ContentId,

@@ -33,10 +33,11 @@ import { contentRecord, extentGroupCount, extentRecords } from "./content-record
 import { dirtyKey, encodeLocalFile, garbageKey, isDirtyRecord, localKey } from "./local-records.js";
 import type { LocalFile, MetadataTransaction, OperationDependencies } from "./metadata.js";
 import { MetadataReader } from "./metadata-reader.js";
-import type { Totals } from "./operation.js";
+import { type Totals, withDependencies } from "./operation.js";
 import type { StoreTransaction } from "./store.js";
 
 const NOTHING = Buffer.alloc(0);
+const NO_DEPENDENCIES: OperationDependencies = {};
 
 /** Change of one local image that matters after a power loss: the file is dirty, or was. */
 export interface LocalChange {
@@ -52,7 +53,7 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
   /** In order; a later entry of the same key wins. */
   readonly entries: LogEntry[] = [];
   readonly localChanges: LocalChange[] = [];
-  dependencies: OperationDependencies = {};
+  dependencies = NO_DEPENDENCIES;
   #inodes: number;
   #contentBytes: number;
   #nextPack: PackNumber;
@@ -199,14 +200,9 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
   }
 
   dependsOn(dependencies: OperationDependencies): void {
-    const { directories = [], removedDirectories = [], inodes = [], content } = this.dependencies;
-    const withContent = dependencies.content ?? content;
-    this.dependencies = {
-      directories: [...directories, ...(dependencies.directories ?? [])],
-      removedDirectories: [...removedDirectories, ...(dependencies.removedDirectories ?? [])],
-      inodes: [...inodes, ...(dependencies.inodes ?? [])],
-      ...(withContent !== undefined && { content: withContent }),
-    };
+    // Kept as long as the operation waits: nearly all say it once, and what they say is as small as it can be.
+    this.dependencies =
+      this.dependencies === NO_DEPENDENCIES ? dependencies : withDependencies(this.dependencies, dependencies);
   }
 
   #touch(entry: Extract<LogEntry, { readonly op: "touch" }>): void {

@@ -1,5 +1,5 @@
 import type { Ino, OpSeq } from "../base/index.js";
-import { FormatError, type LogEntry, type Time } from "../format/index.js";
+import { asBuffer, FormatError, type LogEntry, type Time } from "../format/index.js";
 import type { OperationDependencies, PendingOperation } from "./metadata.js";
 
 /**
@@ -51,7 +51,7 @@ export function encodeOperation(operation: Operation): Buffer {
 
 /** Entries are views of `record`. @throws FormatError malformed, when another podfs wrote it or it is damaged. */
 export function decodeOperation(seq: OpSeq, record: Uint8Array): Operation {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const bytes = asBuffer(record);
   if (bytes[0] !== VERSION) throw new FormatError("malformed", `operation ${seq} has version ${bytes[0]}`);
   const content = bytes.readDoubleLE(17);
   const directories = readInos(bytes, 25);
@@ -81,18 +81,33 @@ export function decodeOperation(seq: OpSeq, record: Uint8Array): Operation {
 
 /** The totals in an encoded operation, without decoding the rest. */
 export function totalsOfOperation(record: Uint8Array): Totals {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
+  const bytes = asBuffer(record);
   return { inodes: bytes.readDoubleLE(1), contentBytes: bytes.readDoubleLE(9) };
 }
 
-/** What the publisher orders by. */
-export function pendingOperationOf(operation: Operation, sizeBytes: number): PendingOperation {
-  const keys: string[] = [];
-  for (const entry of operation.entries) {
-    if (entry.op === "touch" || TAGS_WITHOUT_CONFLICT.has(entry.key[0])) continue;
-    keys.push(Buffer.from(entry.key.buffer, entry.key.byteOffset, entry.key.byteLength).toString("latin1"));
-  }
-  return { seq: operation.seq, keys, dependencies: operation.dependencies, sizeBytes };
+/** What the publisher orders by. It is kept until the operation is shipped: an array that grows by push has 17 places. */
+export function pendingOperationOf({ seq, entries, dependencies }: Operation, sizeBytes: number): PendingOperation {
+  let count = 0;
+  for (const entry of entries) if (mayConflict(entry)) count++;
+  const keys = new Array<string>(count);
+  let next = 0;
+  for (const entry of entries) if (mayConflict(entry)) keys[next++] = asBuffer(entry.key).toString("latin1");
+  return { seq, keys, dependencies, sizeBytes };
+}
+
+/** What an operation needs that says so twice. */
+export function withDependencies(before: OperationDependencies, added: OperationDependencies): OperationDependencies {
+  const content = added.content ?? before.content;
+  return {
+    directories: [...(before.directories ?? []), ...(added.directories ?? [])],
+    removedDirectories: [...(before.removedDirectories ?? []), ...(added.removedDirectories ?? [])],
+    inodes: [...(before.inodes ?? []), ...(added.inodes ?? [])],
+    ...(content !== undefined && { content }),
+  };
+}
+
+function mayConflict(entry: LogEntry): entry is Exclude<LogEntry, { readonly op: "touch" }> {
+  return entry.op !== "touch" && !TAGS_WITHOUT_CONFLICT.has(entry.key[0]);
 }
 
 function lengthOf(entry: LogEntry): number {

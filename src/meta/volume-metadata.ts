@@ -23,9 +23,10 @@ import { readPosition, type VolumePosition, writePosition } from "./volume-posit
 
 /** Hears of every change that must survive a power loss, after it was committed and in order. */
 export interface OperationJournal {
-  /** @param operation Encoded, when the change has anything to ship; the bytes are the journal's to keep. */
+  /** Takes copies: all bytes may be reused when it returns. */
   append(change: {
     readonly seq: OpSeq;
+    /** Encoded, when the change has anything to ship. */
     readonly operation: Uint8Array | undefined;
     readonly localChanges: readonly LocalChange[];
   }): void;

@@ -24,20 +24,11 @@ export interface JournalBase {
   readonly ownEpochs: readonly number[];
 }
 
-const Kind = { operation: 1, dirty: 2, clean: 3, shipped: 4, base: 5 } as const;
+/** First byte of a record; it goes on with a number (f64) and the length of what follows (u32). */
+export const Kind = { operation: 1, dirty: 2, clean: 3, shipped: 4, base: 5 } as const;
 const HASH_LENGTH_BYTES = 32;
-const FRAME_HEADER_LENGTH_BYTES = 4 + HASH_LENGTH_BYTES;
-const RECORD_HEADER_LENGTH_BYTES = 1 + 8 + 4;
-
-export function encodeFrame(records: readonly JournalRecord[]): Buffer {
-  const pieces: Buffer[] = [];
-  for (const record of records) pieces.push(...encodeRecord(record));
-  const body = Buffer.concat(pieces);
-  const header = Buffer.allocUnsafe(FRAME_HEADER_LENGTH_BYTES);
-  header.writeUInt32LE(body.length, 0);
-  header.set(hashOf(body), 4);
-  return Buffer.concat([header, body]);
-}
+export const FRAME_HEADER_LENGTH_BYTES = 4 + HASH_LENGTH_BYTES;
+export const RECORD_HEADER_LENGTH_BYTES = 1 + 8 + 4;
 
 /** The records of all whole frames, in order. Bytes are views of `journal`. */
 export function* decodeFrames(journal: Buffer): Generator<JournalRecord, void> {
@@ -50,27 +41,6 @@ export function* decodeFrames(journal: Buffer): Generator<JournalRecord, void> {
     if (!hashOf(body).equals(journal.subarray(at + 4, start))) return;
     yield* decodeRecords(body);
     at = end;
-  }
-}
-
-/** One header per record: kind, a number, the length of what follows. */
-function encodeRecord(record: JournalRecord): readonly Buffer[] {
-  switch (record.kind) {
-    case "operation":
-      return [recordHeader(Kind.operation, record.seq, record.bytes.length), asBuffer(record.bytes)];
-    case "dirty":
-      return [recordHeader(Kind.dirty, record.ino, record.bytes.length), asBuffer(record.bytes)];
-    case "clean":
-      return [recordHeader(Kind.clean, record.ino, 0)];
-    case "shipped": {
-      const bytes = Buffer.allocUnsafe(record.seqs.length * 8);
-      for (const [index, seq] of record.seqs.entries()) bytes.writeDoubleLE(seq, index * 8);
-      return [recordHeader(Kind.shipped, record.seqs.length, bytes.length), bytes];
-    }
-    case "base": {
-      const bytes = Buffer.from(JSON.stringify(record.base), "utf8");
-      return [recordHeader(Kind.base, 0, bytes.length), bytes];
-    }
   }
 }
 
@@ -92,16 +62,4 @@ function* decodeRecords(body: Buffer): Generator<JournalRecord, void> {
 
 function decodeSeqs(bytes: Buffer): readonly OpSeq[] {
   return Array.from({ length: bytes.length / 8 }, (_, index) => bytes.readDoubleLE(index * 8) as OpSeq);
-}
-
-function recordHeader(kind: number, number: number, length: number): Buffer {
-  const header = Buffer.allocUnsafe(RECORD_HEADER_LENGTH_BYTES);
-  header.writeUInt8(kind, 0);
-  header.writeDoubleLE(number, 1);
-  header.writeUInt32LE(length, 9);
-  return header;
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ContentId, type Ino, type OpSeq, ROOT_INO, systemClock } from "../../../src/base/index.js";
 import { DivergedError } from "../../../src/meta/index.js";
 import { Journal } from "../../../src/meta/journal/journal.js";
-import { decodeFrames, encodeFrame, type JournalRecord } from "../../../src/meta/journal/journal-frame.js";
+import type { JournalRecord } from "../../../src/meta/journal/journal-frame.js";
 import { readJournal } from "../../../src/meta/journal/read-journal.js";
 import {
   createFile,
@@ -162,23 +162,6 @@ describe("journal file", () => {
   function openJournal(pending: () => Iterable<JournalRecord> = () => []): Promise<Journal> {
     return Journal.open({ path, clock: systemClock, base, pending, onError: () => {} });
   }
-
-  it("ends at the first frame that is not whole, wherever it was cut", () => {
-    const first = encodeFrame([{ kind: "base", base }, operation(1)]);
-    const second = encodeFrame([
-      operation(2),
-      { kind: "clean", ino: 9 as Ino },
-      { kind: "shipped", seqs: [1 as OpSeq] },
-    ]);
-    const whole = Buffer.concat([first, second]);
-    expect(Array.from(decodeFrames(whole))).toHaveLength(5);
-    for (let length = first.length; length < whole.length; length++) {
-      expect(Array.from(decodeFrames(whole.subarray(0, length)))).toHaveLength(2);
-    }
-    const flipped = Buffer.from(whole);
-    flipped[first.length + 50] = (flipped[first.length + 50] ?? 0) ^ 1;
-    expect(Array.from(decodeFrames(flipped))).toHaveLength(2);
-  });
 
   it("keeps operations, dirty files and what was shipped, in the order they came", async () => {
     const journal = await openJournal();
