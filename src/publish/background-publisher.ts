@@ -1,14 +1,18 @@
 import { type Clock, type Ino, ignore, type OpSeq, shareLoop } from "../base/index.js";
 import type { MetadataLog, PendingOperation } from "../meta/index.js";
+import type { Readiness } from "./content-coverage.js";
 import { PublishError } from "./errors.js";
 import { PendingOperations, type Wanted } from "./pending-operations.js";
 import type { Publisher, PublishStatus } from "./publisher.js";
 import { SegmentShipper } from "./segment-shipper.js";
+import { sizeClassOf } from "./upload-group.js";
 import type { UploadTools } from "./upload-job.js";
-import { type Readiness, UploadScheduler } from "./upload-scheduler.js";
+import { UploadScheduler } from "./upload-scheduler.js";
 
-/** Small files closed earlier in the same directory are published with an fsync, up to this many bytes together. */
+/** Small files closed earlier in a directory are published with an fsync of it, up to this many bytes together. */
 const COMPANION_BYTES_MAX = 16 << 20;
+/** Looking at an operation takes a few microseconds. */
+const LOOKED_AT_AT_ONCE = 64;
 
 export interface PublisherTools extends UploadTools {
   readonly log: MetadataLog;
@@ -55,7 +59,7 @@ export class BackgroundPublisher implements Publisher {
       onShipped: () => {
         this.#lastError = undefined;
       },
-      onContentShipped: (ino) => this.#uploads.forget(ino),
+      onContentShipped: (ino) => this.#uploads.coverage.forget(ino),
       onError: (error) => this.#failed("shipping metadata failed, trying again", error),
       onLeaseLost: (error) => this.#stop(new PublishError("lease-lost", error.message, { cause: error })),
     });
@@ -72,7 +76,7 @@ export class BackgroundPublisher implements Publisher {
     for (const operation of metadata.pendingOperations()) {
       add(operation);
       const { content } = operation.dependencies;
-      if (content !== undefined && metadata.inode(content) === undefined) this.#uploads.assumeLost(content);
+      if (content !== undefined && metadata.inode(content) === undefined) this.#uploads.coverage.assumeLost(content);
     }
     metadata.onOperation(add);
     log.onLeaseLost((reason) => this.#stop(new PublishError("lease-lost", reason)));
@@ -95,7 +99,7 @@ export class BackgroundPublisher implements Publisher {
   async syncAll(): Promise<void> {
     this.#assertRunning();
     const before = this.#lastSeq;
-    await Promise.all([...this.#uploads.dirty.inodes()].map((ino) => this.#uploads.upload(ino)));
+    await this.#uploads.uploadAll([...this.#uploads.dirty.inodes()]);
     const needed = new Set<OpSeq>();
     // Later ones: the content that was just uploaded. What is not ready among them came after the call.
     for (const operation of this.#pending.values()) {
@@ -117,55 +121,51 @@ export class BackgroundPublisher implements Publisher {
       }
       this.#stop(new PublishError("stopped", "the mount is being ended"));
     }
+    await this.#uploads.recount();
     return this.status();
   }
 
   status(): PublishStatus {
-    const { metadata, clock } = this.#tools;
-    let pendingBytes = 0;
-    let pendingFiles = 0;
-    let oldestMs = clock.nowMs();
-    for (const ino of this.#uploads.dirty.inodes()) {
-      const local = metadata.local(ino);
-      if (local === undefined || !local.dirty) continue;
-      pendingFiles++;
-      pendingBytes += this.#uploads.sizeOf(ino);
-      if (local.dirtySinceMs > 0) oldestMs = Math.min(oldestMs, local.dirtySinceMs);
-    }
+    const { files, bytes, oldestMs } = this.#uploads.dirty.totals();
     return {
-      pendingFiles,
-      pendingBytes,
+      pendingFiles: files,
+      pendingBytes: bytes,
       pendingOperations: this.#pending.size,
-      oldestDirtyAgeMs: pendingFiles === 0 ? 0 : clock.nowMs() - oldestMs,
+      oldestDirtyAgeMs: oldestMs === undefined ? 0 : Math.max(0, this.#tools.clock.nowMs() - oldestMs),
       lastError: this.#lastError ?? this.#uploadTrouble(),
     };
   }
 
   /** Ships the operations these inodes and directories need, uploading first whatever content those name. */
   async #publish(wanted: Wanted): Promise<void> {
-    const needed = this.#pending.neededBy(wanted);
-    let contents = this.#unreadyContents(needed);
-    const companions = this.#companions(needed, contents);
+    const needed = await this.#pending.neededBy(wanted);
+    let contents = await this.#unreadyContents(needed);
+    const companions = this.#uploadCompanions(needed, contents);
     while (contents.size > 0) {
-      await Promise.all([...contents].map((ino) => this.#uploads.upload(ino)));
+      await this.#uploads.uploadAll(contents);
       // Their content operations are needed now too.
-      for (const seq of this.#pending.neededBy({ inodes: [...contents], directories: [] })) needed.add(seq);
+      for (const seq of await this.#pending.neededBy({ inodes: contents, directories: [] })) needed.add(seq);
       // What was replaced before it could be uploaded is published with what replaced it.
       const removed = [...contents].filter((ino) => this.#tools.metadata.inode(ino) === undefined);
-      contents = this.#unreadyContents(this.#pending.neededBy({ inodes: removed, directories: [] }));
+      contents = await this.#unreadyContents(await this.#pending.neededBy({ inodes: removed, directories: [] }));
     }
     await companions;
     // What is not ready came after the call.
-    for (const seq of needed) if (!this.#isPendingAndReady(seq)) needed.delete(seq);
+    let count = 0;
+    for (const seq of needed) {
+      if (++count % LOOKED_AT_AT_ONCE === 0) await shareLoop();
+      if (!this.#isPendingAndReady(seq)) needed.delete(seq);
+    }
     await this.#shipper.shipped(needed);
   }
 
   /** Files whose content must be uploaded before these operations can be published. */
-  #unreadyContents(seqs: ReadonlySet<OpSeq>): Set<Ino> {
+  async #unreadyContents(seqs: ReadonlySet<OpSeq>): Promise<Set<Ino>> {
     const contents = new Set<Ino>();
+    let count = 0;
     for (const seq of seqs) {
-      const operation = this.#pending.get(seq);
-      const content = operation?.dependencies.content;
+      if (++count % LOOKED_AT_AT_ONCE === 0) await shareLoop();
+      const content = this.#pending.get(seq)?.dependencies.content;
       if (content !== undefined && this.#readiness(seq) === "waiting") contents.add(content);
     }
     return contents;
@@ -175,34 +175,45 @@ export class BackgroundPublisher implements Publisher {
    * Uploads small files that were closed in the same directories before, so that they are not passed. That is a courtesy:
    * when it fails for one of them, that one is passed.
    */
-  async #companions(needed: ReadonlySet<OpSeq>, contents: ReadonlySet<Ino>): Promise<void> {
+  async #uploadCompanions(needed: ReadonlySet<OpSeq>, contents: ReadonlySet<Ino>): Promise<void> {
     if (contents.size === 0) return;
     const { dirty } = this.#uploads;
+    const uploads = new Map<Ino, Promise<void>>();
+    let bytes = 0;
+    let count = 0;
+    for (const operation of this.#besides(needed)) {
+      if (++count % LOOKED_AT_AT_ONCE === 0) await shareLoop();
+      if (this.#stopped !== undefined) return;
+      const { content } = operation.dependencies;
+      if (content === undefined || contents.has(content) || uploads.has(content)) continue;
+      if (!dirty.isClosed(content) || dirty.hasFailed(content) || this.#readinessOf(operation) !== "waiting") continue;
+      const sizeBytes = dirty.sizeOf(content);
+      if (bytes + sizeBytes <= COMPANION_BYTES_MAX) {
+        bytes += sizeBytes;
+        uploads.set(content, this.#uploads.upload(content).catch(ignore));
+      } else if (sizeClassOf(sizeBytes) === "small") break;
+    }
+    await Promise.all(uploads.values());
+  }
+
+  /** Operations in the directories of these, up to the last of them. */
+  *#besides(seqs: ReadonlySet<OpSeq>): Iterable<PendingOperation> {
     const directories = new Set<Ino>();
     let last = 0;
-    for (const seq of needed) {
+    for (const seq of seqs) {
       last = Math.max(last, seq);
       for (const directory of this.#pending.get(seq)?.dependencies.directories ?? []) directories.add(directory);
     }
-    const companions = new Set<Ino>();
-    let bytes = 0;
     for (const directory of directories) {
       for (const operation of this.#pending.inDirectory(directory)) {
         if (operation.seq > last) break;
-        const { content } = operation.dependencies;
-        if (content === undefined || contents.has(content) || companions.has(content)) continue;
-        if (dirty.isOpen(content) || dirty.hasFailed(content) || this.#readinessOf(operation) !== "waiting") continue;
-        const sizeBytes = this.#uploads.sizeOf(content);
-        if (bytes + sizeBytes > COMPANION_BYTES_MAX) continue;
-        bytes += sizeBytes;
-        companions.add(content);
+        yield operation;
       }
     }
-    await Promise.all([...companions].map((ino) => this.#uploads.upload(ino).catch(ignore)));
   }
 
   #readinessOf({ seq, dependencies: { content } }: PendingOperation): Readiness {
-    return content === undefined ? "ready" : this.#uploads.readiness(content, seq);
+    return content === undefined ? "ready" : this.#uploads.coverage.readiness(content, seq);
   }
 
   /** Undefined when the operation is not pending. */

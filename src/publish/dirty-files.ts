@@ -1,53 +1,43 @@
-import { type Clock, Deferred, type Ino } from "../base/index.js";
+import type { Clock, Ino } from "../base/index.js";
+import { DirtyFile, NOBODY, type Waiter } from "./dirty-file.js";
+import { DirtyQueues, retryDelayMs } from "./dirty-queues.js";
+import { DirtyTally, type DirtyTotals } from "./dirty-tally.js";
+import { type SizeClass, UploadGroup } from "./upload-group.js";
 
-/** A file is uploaded when nothing was closed for this long … */
-const QUIET_MS = 300;
-/** … or it has waited this long, or this much has gathered: so that a burst of small files shares packs. */
-const WAIT_MS_MAX = 5_000;
-const GATHERED_BYTES_MAX = 15 << 20;
-/** How often a file that stays open for writing is published. */
-const OPEN_INTERVAL_MS = 30_000;
-const RETRY_MS_MIN = 1_000;
-const RETRY_MS_MAX = 30_000;
-
-interface DirtyFile {
-  readonly ino: Ino;
-  isOpen: boolean;
-  /** When it was closed; of an open one, when it was opened or last published. */
-  sinceMs: number;
-  /** Size when it was closed last. */
-  bytes: number;
-  /** After a failure: when it is tried again, and for how long that was put off. */
-  retryAtMs: number | undefined;
-  retryMs: number;
-  urgent: boolean;
-  uploading: boolean;
-  /** Settled by the next upload that begins. */
-  waiting: Deferred[];
-  /** Settled by the upload under way. */
-  served: Deferred[];
+/** What the cache has recorded of a dirty file. */
+export interface DirtyRecord {
+  readonly sizeBytes: number;
+  /** Ms since 1970. */
+  readonly dirtySinceMs: number;
 }
 
 /**
  * Which dirty files are due for upload. It knows no bytes and starts nothing: the publisher takes what is due and says how
- * it went. Times are monotonic milliseconds.
+ * it went. Times are monotonic milliseconds, but for `dirtySinceMs`.
  *
  * Invariant: `waiting` of a file is only ever settled by an upload that began after the wait did.
  */
 export class DirtyFiles {
   readonly #clock: Clock;
-  // In the order in which files were closed first: neighbours in time become neighbours in a pack.
+  readonly #sizeOfOpen: (ino: Ino) => number;
+  /** In the order in which they were closed. */
   readonly #files = new Map<Ino, DirtyFile>();
-  #lastClosedMs = Number.NEGATIVE_INFINITY;
+  readonly #queues: DirtyQueues;
+  readonly #tally: DirtyTally;
 
-  constructor(clock: Clock) {
+  /** @param sizeOfOpen size in bytes of a file that is open for writing, as of now */
+  constructor(clock: Clock, sizeOfOpen: (ino: Ino) => number) {
     this.#clock = clock;
+    this.#sizeOfOpen = sizeOfOpen;
+    this.#queues = new DirtyQueues(clock, sizeOfOpen);
+    this.#tally = new DirtyTally(sizeOfOpen);
   }
 
   get size(): number {
     return this.#files.size;
   }
 
+  /** In the order in which they were closed. */
   inodes(): Iterable<Ino> {
     return this.#files.keys();
   }
@@ -56,139 +46,136 @@ export class DirtyFiles {
     return this.#files.has(ino);
   }
 
-  isOpen(ino: Ino): boolean {
-    return this.#files.get(ino)?.isOpen ?? false;
+  isClosed(ino: Ino): boolean {
+    return this.#files.get(ino)?.isOpen === false;
   }
 
   /** Whether its last upload failed: it should not take others down with it again. */
   hasFailed(ino: Ino): boolean {
-    return this.#files.get(ino)?.retryAtMs !== undefined;
+    return (this.#files.get(ino)?.failures ?? 0) > 0;
+  }
+
+  sizeOf(ino: Ino): number {
+    const file = this.#files.get(ino);
+    if (file === undefined) return 0;
+    return file.isOpen ? this.#sizeOfOpen(ino) : file.bytes;
+  }
+
+  /** What of these files the volume does not have. */
+  totals(): DirtyTotals {
+    return this.#tally.totals();
   }
 
   /** Whether anybody waits for an upload that has not begun. */
   get urgent(): boolean {
-    for (const file of this.#files.values()) if (file.urgent && !file.uploading) return true;
-    return false;
+    return this.#queues.hasUrgent;
   }
 
   opened(ino: Ino): void {
-    const file = this.#get(ino);
+    const file = this.#files.get(ino) ?? this.#add(ino);
     if (file.isOpen) return;
-    file.isOpen = true;
-    file.sinceMs = this.#clock.monotonicMs();
+    const dirtySinceMs = file.dirtySinceMs ?? this.#clock.nowMs();
+    this.#change(file, { isOpen: true, sinceMs: this.#clock.monotonicMs(), dirtySinceMs });
   }
 
-  closed(ino: Ino, bytes: number): void {
-    const now = this.#clock.monotonicMs();
-    const file = this.#get(ino);
-    this.#lastClosedMs = now;
-    file.bytes = bytes;
-    if (!file.isOpen) return;
-    file.isOpen = false;
-    file.sinceMs = now;
-    this.#files.delete(ino);
-    this.#files.set(ino, file);
+  /** @param record undefined when it turned out that nothing was written, or the file is gone */
+  closed(ino: Ino, record: DirtyRecord | undefined): void {
+    const file = this.#files.get(ino) ?? this.#add(ino);
+    this.#queues.noteClose();
+    if (file.isOpen) {
+      this.#files.delete(ino);
+      this.#files.set(ino, file);
+    }
+    const sinceMs = file.isOpen ? this.#clock.monotonicMs() : file.sinceMs;
+    const { sizeBytes: bytes = 0, dirtySinceMs } = record ?? {};
+    this.#change(file, { isOpen: false, sinceMs, bytes, dirtySinceMs });
   }
 
-  /** Resolves when an upload that begins from now on has been recorded. Makes the file due at once. */
-  urge(ino: Ino): Promise<void> {
-    const file = this.#get(ino);
-    const deferred = new Deferred();
-    file.urgent = true;
-    file.waiting.push(deferred);
-    return deferred.promise;
+  /** Makes the file due at once. The waiter is told by an upload that begins from now on; by nobody when it is not dirty. */
+  urge(ino: Ino, waiter: Waiter): void {
+    const file = this.#files.get(ino);
+    if (file === undefined) return;
+    file.waiting = [...file.waiting, waiter];
+    file.isUrged = true;
+    if (!file.isUploading) this.#queues.urge(file);
+  }
+
+  /** Takes files to upload together now, in order, and counts them as uploading. None when none is due. */
+  take(which: "urgent" | "due", size: SizeClass): readonly Ino[] {
+    const group = new UploadGroup();
+    for (const file of this.#queues.candidates(which, size)) {
+      if (group.offer(file)) this.#begin(file);
+      if (group.isFull) break;
+    }
+    return group.inodes;
   }
 
   /**
-   * Takes files to upload now, in order, and counts them as uploading. Those that `accept` does not want stay due.
+   * An upload of this file is recorded (or there was nothing to upload).
+   * @param record when it is still dirty: it was written meanwhile
+   * @returns those who waited for it, to be told
    */
-  take(which: "urgent" | "due", accept: (ino: Ino) => boolean): Ino[] {
-    const now = this.#clock.monotonicMs();
-    const ripe = now - this.#lastClosedMs >= QUIET_MS || this.#hasGathered(now);
-    const taken: Ino[] = [];
-    for (const file of this.#files.values()) {
-      const wanted = which === "urgent" ? file.urgent : isDue(file, now, ripe);
-      if (file.uploading || !wanted || !accept(file.ino)) continue;
-      file.uploading = true;
-      file.urgent = false;
-      file.served = file.waiting;
-      file.waiting = [];
-      taken.push(file.ino);
-    }
-    return taken;
-  }
-
-  /** An upload of this file is recorded (or there was nothing to upload). `dirty`: it was written meanwhile. */
-  finished(ino: Ino, dirty: boolean): void {
+  finished(ino: Ino, record: DirtyRecord | undefined): readonly Waiter[] {
     const file = this.#files.get(ino);
-    if (file === undefined) return;
-    for (const deferred of file.served) deferred.resolve();
-    this.#settle(file);
-    file.retryAtMs = undefined;
-    file.retryMs = 0;
-    if (!dirty && file.waiting.length === 0) this.#files.delete(ino);
-    else if (file.isOpen) file.sinceMs = this.#clock.monotonicMs();
+    if (file === undefined) return NOBODY;
+    const { served } = file;
+    const sinceMs = file.isOpen ? this.#clock.monotonicMs() : file.sinceMs;
+    const state = { isUploading: false, served: NOBODY, failures: 0, sinceMs, dirtySinceMs: record?.dirtySinceMs };
+    if (record !== undefined || file.waiting.length > 0) this.#change(file, state);
+    else {
+      this.#files.delete(ino);
+      this.#tally.remove(file);
+    }
+    return served;
   }
 
   /** The upload failed and will be tried again later. Those who wait hear of it only when waiting does not help. */
   failed(ino: Ino, error: unknown, giveUp: boolean): void {
     const file = this.#files.get(ino);
     if (file === undefined) return;
-    if (giveUp) for (const deferred of file.served) deferred.reject(error);
-    else file.waiting.unshift(...file.served);
-    this.#settle(file);
-    file.retryMs = Math.min(Math.max(file.retryMs * 2, RETRY_MS_MIN), RETRY_MS_MAX);
-    file.retryAtMs = this.#clock.monotonicMs() + file.retryMs;
+    const { served } = file;
+    const failures = file.failures + 1;
+    const retryAtMs = this.#clock.monotonicMs() + retryDelayMs(failures);
+    const waiting = giveUp ? file.waiting : [...served, ...file.waiting];
+    this.#change(file, { isUploading: false, served: NOBODY, waiting, failures, retryAtMs });
+    if (giveUp) for (const waiter of served) waiter.reject(error);
   }
 
   /** Nobody waits any more. */
   rejectAll(error: unknown): void {
     for (const file of this.#files.values()) {
-      for (const deferred of [...file.served, ...file.waiting]) deferred.reject(error);
-      file.served = [];
-      file.waiting = [];
+      for (const waiter of [...file.served, ...file.waiting]) waiter.reject(error);
+      file.served = NOBODY;
+      file.waiting = NOBODY;
     }
   }
 
-  #settle(file: DirtyFile): void {
-    file.uploading = false;
-    file.served = [];
+  /** It was removed: nothing of it is left to upload. It goes when its turn comes. */
+  removed(ino: Ino): void {
+    const file = this.#files.get(ino);
+    if (file !== undefined) this.#change(file, { dirtySinceMs: undefined });
   }
 
-  #get(ino: Ino): DirtyFile {
-    let file = this.#files.get(ino);
-    if (file === undefined) {
-      const sinceMs = this.#clock.monotonicMs();
-      file = {
-        ino,
-        isOpen: true,
-        sinceMs,
-        bytes: 0,
-        retryAtMs: undefined,
-        retryMs: 0,
-        urgent: false,
-        uploading: false,
-        waiting: [],
-        served: [],
-      };
-      this.#files.set(ino, file);
-    }
+  #add(ino: Ino): DirtyFile {
+    const file = new DirtyFile(ino, this.#clock.monotonicMs());
+    this.#files.set(ino, file);
     return file;
   }
 
-  #hasGathered(now: number): boolean {
-    let bytes = 0;
-    for (const file of this.#files.values()) {
-      if (file.isOpen || file.uploading || file.retryAtMs !== undefined) continue;
-      bytes += file.bytes;
-      // The first one is the oldest.
-      if (bytes >= GATHERED_BYTES_MAX || now - file.sinceMs >= WAIT_MS_MAX) return true;
-    }
-    return false;
+  #begin(file: DirtyFile): void {
+    this.#queues.remove(file);
+    file.isUploading = true;
+    file.isUrged = false;
+    file.served = file.waiting;
+    file.waiting = NOBODY;
   }
-}
 
-function isDue({ isOpen, sinceMs, retryAtMs }: DirtyFile, now: number, ripe: boolean): boolean {
-  if (retryAtMs !== undefined) return now >= retryAtMs;
-  return isOpen ? now - sinceMs >= OPEN_INTERVAL_MS : ripe;
+  /** Queues and tally go by what is so: they hear of it before and after. */
+  #change(file: DirtyFile, change: Partial<DirtyFile>): void {
+    this.#queues.leave(file);
+    this.#tally.leave(file);
+    Object.assign(file, change);
+    this.#tally.enter(file);
+    this.#queues.enter(file);
+  }
 }

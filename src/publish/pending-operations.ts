@@ -1,16 +1,19 @@
-import type { Ino, OpSeq } from "../base/index.js";
+import { type Ino, type OpSeq, shareLoop } from "../base/index.js";
 import type { LatePlace, PendingOperation } from "../meta/index.js";
 import { keyOfContent, keyOfInode } from "./inode-keys.js";
+import { SeqIndex } from "./seq-index.js";
 
 /** What an fsync asks for: operations on these inodes, or in these directories. */
 export interface Wanted {
-  readonly inodes: readonly Ino[];
-  readonly directories: readonly Ino[];
+  readonly inodes: Iterable<Ino>;
+  readonly directories: Iterable<Ino>;
 }
 
 const NONE: readonly Ino[] = [];
 /** As many as enter the index in less time than an fsync takes. */
-const UNINDEXED_MAX = 4096;
+const UNINDEXED_MAX = 1024;
+/** Following what one operation touches takes a few microseconds. */
+const FOLLOWED_AT_ONCE = 64;
 
 /**
  * The operations the volume does not have yet, in seq order, and an index by what they touch: an fsync must find its
@@ -18,12 +21,16 @@ const UNINDEXED_MAX = 4096;
  *
  * Most operations are shipped before anybody asks for an fsync, so they enter the index only when somebody looks into it.
  *
- * Invariant: an operation is in #index or in #unindexed; what was deleted from #operations is not in #index.
+ * Invariant: an operation is in the index or in #unindexed; what was deleted from #operations is not in the index.
  */
 export class PendingOperations {
   readonly #operations = new Map<OpSeq, PendingOperation>();
-  /** By key written, and by `inode <number>` and `directory <number>` of its dependencies. */
-  readonly #index = new Map<string, Set<OpSeq>>();
+  /** By key written. */
+  readonly #byKey = new SeqIndex<string>();
+  /** By inode of the dependencies: one that must exist, or whose content comes first. */
+  readonly #byInode = new SeqIndex<Ino>();
+  /** By directory whose entries change. */
+  readonly #byDirectory = new SeqIndex<Ino>();
   /** In seq order; some may have been deleted since. */
   #unindexed: PendingOperation[] = [];
 
@@ -55,17 +62,19 @@ export class PendingOperations {
     if (operation === undefined) return;
     this.#operations.delete(seq);
     if (this.#operations.size === 0) this.#unindexed = [];
-    if (this.#index.size === 0) return;
-    for (const term of termsOf(operation)) {
-      const found = this.#index.get(term);
-      found?.delete(seq);
-      if (found?.size === 0) this.#index.delete(term);
-    }
+    const [first] = this.#unindexed;
+    // Later than what is indexed.
+    if (first !== undefined && seq >= first.seq) return;
+    const { keys, dependencies } = operation;
+    for (const key of keys) this.#byKey.delete(key, seq);
+    for (const ino of dependencies.directories ?? NONE) this.#byDirectory.delete(ino, seq);
+    for (const ino of dependencies.inodes ?? NONE) this.#byInode.delete(ino, seq);
+    if (dependencies.content !== undefined) this.#byInode.delete(dependencies.content, seq);
   }
 
   /** Whether an operation is pending that waits for this file's content. */
   needContent(ino: Ino): boolean {
-    for (const { dependencies } of this.#found(inodeTerm(ino))) if (dependencies.content === ino) return true;
+    for (const { dependencies } of this.#onInode(ino)) if (dependencies.content === ino) return true;
     return false;
   }
 
@@ -74,12 +83,12 @@ export class PendingOperations {
    * for it.
    */
   placeOfLateContent(ino: Ino): LatePlace | undefined {
-    const writers = [...this.#found(keyOfContent(ino))];
+    const writers = [...this.#writing(keyOfContent(ino))];
     const removal = writers.pop();
     const last = writers.at(-1);
     if (removal === undefined) return undefined;
     if (last?.dependencies.content === ino) return { carrier: last.seq, removal: removal.seq };
-    for (const { seq, dependencies } of this.#found(inodeTerm(ino))) {
+    for (const { seq, dependencies } of this.#onInode(ino)) {
       const isLater = last === undefined || seq > last.seq;
       if (dependencies.content === ino && isLater) return { carrier: seq, removal: removal.seq };
     }
@@ -88,76 +97,81 @@ export class PendingOperations {
 
   /** Operations whose entries are in this directory, in seq order. */
   inDirectory(ino: Ino): Iterable<PendingOperation> {
-    return this.#found(directoryTerm(ino));
+    this.#indexAll();
+    return this.#pending(this.#byDirectory.get(ino));
   }
 
   /**
    * The operations an fsync needs: those on what it asks for, and, again and again, earlier or later ones that share a
    * key with them or make the directories they are in. Later ones too, because a renamed parent is part of the name.
+   *
+   * What is shipped while this looks is needed no more; what is added may be found or not.
    */
-  neededBy(wanted: Wanted): Set<OpSeq> {
+  async neededBy({ inodes, directories }: Wanted): Promise<Set<OpSeq>> {
+    this.#indexAll();
     const needed = new Set<OpSeq>();
-    const seen = new Set<string>();
-    const terms: string[] = [];
-    const follow = (term: string): void => {
-      if (seen.has(term)) return;
-      seen.add(term);
-      terms.push(term);
+    // Keys, and directories all of whose entries are needed. Walking a set comes to what is added meanwhile, too.
+    const terms = new Set<string | Ino>(directories);
+    const need = (operation: PendingOperation): void => {
+      if (needed.has(operation.seq)) return;
+      needed.add(operation.seq);
+      addTermsNeededBy(operation, terms);
     };
-    for (const ino of wanted.inodes) {
-      follow(keyOfInode(ino));
-      follow(keyOfContent(ino));
-      follow(inodeTerm(ino));
+    let count = 0;
+    for (const ino of inodes) {
+      if (++count % FOLLOWED_AT_ONCE === 0) await shareLoop();
+      terms.add(keyOfInode(ino)).add(keyOfContent(ino));
+      for (const operation of this.#onInode(ino)) need(operation);
     }
-    for (const ino of wanted.directories) follow(directoryTerm(ino));
-    for (let term = terms.pop(); term !== undefined; term = terms.pop()) {
-      for (const { seq, keys, dependencies } of this.#found(term)) {
-        if (needed.has(seq)) continue;
-        needed.add(seq);
-        for (const key of keys) follow(key);
-        for (const ino of dependencies.directories ?? NONE) follow(keyOfInode(ino));
-        for (const ino of dependencies.inodes ?? NONE) follow(keyOfInode(ino));
-        for (const ino of dependencies.removedDirectories ?? NONE) follow(directoryTerm(ino));
-        if (dependencies.content !== undefined) {
-          follow(keyOfInode(dependencies.content));
-          follow(keyOfContent(dependencies.content));
-        }
+    for (const term of terms) {
+      const seqs = typeof term === "string" ? this.#byKey.get(term) : this.#byDirectory.get(term);
+      for (const operation of this.#pending(seqs)) {
+        if (++count % FOLLOWED_AT_ONCE === 0) await shareLoop();
+        need(operation);
       }
     }
     return needed;
   }
 
+  #indexAll(): void {
+    this.#indexFirst(this.#unindexed.length);
+  }
+
   #indexFirst(count: number): void {
-    for (const operation of this.#unindexed.splice(0, count)) {
-      if (!this.#operations.has(operation.seq)) continue;
-      for (const term of termsOf(operation)) {
-        const found = this.#index.get(term);
-        if (found === undefined) this.#index.set(term, new Set([operation.seq]));
-        else found.add(operation.seq);
-      }
+    for (const { seq, keys, dependencies } of this.#unindexed.splice(0, count)) {
+      if (!this.#operations.has(seq)) continue;
+      for (const key of keys) this.#byKey.add(key, seq);
+      for (const ino of dependencies.directories ?? NONE) this.#byDirectory.add(ino, seq);
+      for (const ino of dependencies.inodes ?? NONE) this.#byInode.add(ino, seq);
+      if (dependencies.content !== undefined) this.#byInode.add(dependencies.content, seq);
     }
   }
 
-  *#found(term: string): Iterable<PendingOperation> {
-    this.#indexFirst(this.#unindexed.length);
-    for (const seq of this.#index.get(term) ?? []) {
+  #writing(key: string): Iterable<PendingOperation> {
+    this.#indexAll();
+    return this.#pending(this.#byKey.get(key));
+  }
+
+  #onInode(ino: Ino): Iterable<PendingOperation> {
+    this.#indexAll();
+    return this.#pending(this.#byInode.get(ino));
+  }
+
+  *#pending(seqs: Iterable<OpSeq>): Iterable<PendingOperation> {
+    for (const seq of seqs) {
       const operation = this.#operations.get(seq);
       if (operation !== undefined) yield operation;
     }
   }
 }
 
-function inodeTerm(ino: Ino): string {
-  return `inode ${ino}`;
-}
-
-function directoryTerm(ino: Ino): string {
-  return `directory ${ino}`;
-}
-
-function* termsOf({ keys, dependencies }: PendingOperation): Iterable<string> {
-  yield* keys;
-  if (dependencies.content !== undefined) yield inodeTerm(dependencies.content);
-  for (const ino of dependencies.inodes ?? NONE) yield inodeTerm(ino);
-  for (const ino of dependencies.directories ?? NONE) yield directoryTerm(ino);
+/** What an fsync that needs this operation needs as well. */
+function addTermsNeededBy({ keys, dependencies }: PendingOperation, terms: Set<string | Ino>): void {
+  for (const key of keys) terms.add(key);
+  for (const ino of dependencies.directories ?? NONE) terms.add(keyOfInode(ino));
+  for (const ino of dependencies.inodes ?? NONE) terms.add(keyOfInode(ino));
+  for (const ino of dependencies.removedDirectories ?? NONE) terms.add(ino);
+  if (dependencies.content !== undefined) {
+    terms.add(keyOfInode(dependencies.content)).add(keyOfContent(dependencies.content));
+  }
 }

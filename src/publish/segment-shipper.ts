@@ -1,9 +1,9 @@
 import { type Clock, Deferred, type Ino, type OpSeq, PodfsError, shareLoop, type Timer } from "../base/index.js";
 import { type MetadataLog, MetaError, type PendingOperation } from "../meta/index.js";
+import type { Readiness } from "./content-coverage.js";
 import { PublishError } from "./errors.js";
 import type { PendingOperations } from "./pending-operations.js";
 import { selectOperations } from "./selection.js";
-import type { Readiness } from "./upload-scheduler.js";
 
 /** Operations are shipped when nothing is being uploaded, or after this long: few, well-filled segments. */
 const WAIT_MS_MAX = 5_000;

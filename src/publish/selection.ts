@@ -1,7 +1,7 @@
 import { type Ino, type OpSeq, shareLoop } from "../base/index.js";
 import type { PendingOperation } from "../meta/index.js";
+import type { Readiness } from "./content-coverage.js";
 import { keyOfInode } from "./inode-keys.js";
-import type { Readiness } from "./upload-scheduler.js";
 
 const NONE: readonly Ino[] = [];
 /** Looking at one takes a microsecond or less. */

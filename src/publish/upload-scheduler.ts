@@ -1,8 +1,11 @@
-import { type Clock, type Ino, type OpSeq, PodfsError, shareLoop, type Timer } from "../base/index.js";
-import type { FileContent } from "../meta/index.js";
+import { type Clock, Deferred, type Ino, shareLoop, type Timer } from "../base/index.js";
 import type { Priority } from "../transfer/index.js";
+import { ContentCoverage } from "./content-coverage.js";
+import { Countdown } from "./countdown.js";
 import { DirtyFiles } from "./dirty-files.js";
-import { LARGE_PACK_BYTES, SMALL_PACK_BYTES, type UploadFile, type UploadTools, uploadFiles } from "./upload-job.js";
+import type { SizeClass } from "./upload-group.js";
+import type { UploadTools } from "./upload-job.js";
+import { recordOf, type UploadEvents, UploadRunner } from "./upload-runner.js";
 
 const TICK_MS = 100;
 /** Uploads side by side. Large files have lanes of their own, so that a huge one never keeps small ones waiting. */
@@ -18,30 +21,13 @@ const PRIORITIES: Record<Lane, Priority> = {
   large: "background",
 };
 type Lane = keyof typeof LANES;
-const FILES_PER_GROUP = 1024;
-/** A file up to this size shares a pack with others. */
-const SHARED_FILE_BYTES_MAX = 4 << 20;
+/** Urging a file takes a microsecond or less. */
+const URGED_AT_ONCE = 64;
 
-export interface UploadSchedulerEvents {
-  /** Content operations were recorded: something can be shipped. */
-  onUploaded(urgent: boolean): void;
-  onError(error: unknown): void;
-  /** The last operation so far. Asked when an upload begins, to know later what its content is newer than. */
-  currentSeq(): number;
+export interface UploadSchedulerEvents extends UploadEvents {
   /** Whether an operation is pending that makes the file visible. */
   isContentNeeded(ino: Ino): boolean;
-  /** A file was removed before its upload ended. Returns whether what makes it visible has this content now. */
-  onLateContent(ino: Ino, content: FileContent): boolean;
 }
-
-/**
- * Whether an operation may be published that makes a file visible:
- * - `ready`: the volume has, or gets in the same segment, a content of the file as new as the operation.
- * - `with-removal`: the file has been removed before that could be; only together with its removal, or readers would see
- *   it empty.
- * - `waiting`: the file's upload comes first.
- */
-export type Readiness = "ready" | "with-removal" | "waiting";
 
 /**
  * Decides when which dirty files are uploaded together: soon after they are closed, every half minute while they are
@@ -49,18 +35,13 @@ export type Readiness = "ready" | "with-removal" | "waiting";
  */
 export class UploadScheduler {
   readonly dirty: DirtyFiles;
+  readonly coverage: ContentCoverage;
   readonly #tools: UploadTools;
   readonly #clock: Clock;
   readonly #events: UploadSchedulerEvents;
+  readonly #runner: UploadRunner;
   readonly #busy: Record<Lane, number> = { urgentSmall: 0, urgentLarge: 0, small: 0, large: 0 };
   readonly #abort = new AbortController();
-  /**
-   * Of files that are dirty, and of those that were removed dirty: the last operation whose effect on the file's content is
-   * recorded. Nothing is when it is absent.
-   */
-  readonly #coveredSeq = new Map<Ino, number>();
-  /** Files that were removed before their content was recorded, while operations on them are pending. */
-  readonly #lost = new Set<Ino>();
   #timer: Timer | undefined;
   #kicked = false;
   #stopReason: { readonly reason: unknown } | undefined;
@@ -69,7 +50,14 @@ export class UploadScheduler {
     this.#tools = tools;
     this.#clock = clock;
     this.#events = events;
-    this.dirty = new DirtyFiles(clock);
+    this.dirty = new DirtyFiles(clock, (ino) => this.#sizeOf(ino));
+    this.coverage = new ContentCoverage({
+      isDirty: (ino) => this.dirty.has(ino),
+      exists: (ino) => tools.metadata.inode(ino) !== undefined,
+      isContentNeeded: (ino) => events.isContentNeeded(ino),
+    });
+    const { dirty, coverage } = this;
+    this.#runner = new UploadRunner({ tools, dirty, coverage, events, signal: this.#abort.signal });
   }
 
   get running(): number {
@@ -78,12 +66,14 @@ export class UploadScheduler {
   }
 
   start(): void {
-    for (const [ino] of this.#tools.metadata.dirtyFiles()) this.dirty.closed(ino, this.sizeOf(ino));
-    this.#tools.cache.onDirty((ino, event) => {
+    const { metadata, cache } = this.#tools;
+    const left = Array.from(metadata.dirtyFiles()).sort(([, a], [, b]) => a.dirtySinceMs - b.dirtySinceMs);
+    for (const [ino, local] of left) this.dirty.closed(ino, local);
+    cache.onDirty((ino, event) => {
       // Clean until now: the volume has its content as of now, or gets it from what is pending.
-      if (!this.dirty.has(ino)) this.#coveredSeq.set(ino, this.#events.currentSeq());
+      if (!this.dirty.has(ino)) this.coverage.covered(ino, this.#events.currentSeq());
       if (event === "opened") this.dirty.opened(ino);
-      else this.dirty.closed(ino, this.sizeOf(ino));
+      else this.dirty.closed(ino, recordOf(metadata, ino));
       this.#arm();
     });
     this.#arm();
@@ -105,28 +95,36 @@ export class UploadScheduler {
   async upload(ino: Ino): Promise<void> {
     if (!this.dirty.has(ino)) return;
     if (this.#stopReason !== undefined) throw this.#stopReason.reason;
-    const done = this.dirty.urge(ino);
+    const done = new Deferred();
+    this.dirty.urge(ino, done);
     this.#kick();
-    await done;
+    await done.promise;
   }
 
-  /** An operation that is ready stays so. */
-  readiness(ino: Ino, seq: OpSeq): Readiness {
-    if (!this.dirty.has(ino) && !this.#lost.has(ino)) return "ready";
-    if ((this.#coveredSeq.get(ino) ?? -1) >= seq) return "ready";
-    return this.#tools.metadata.inode(ino) === undefined ? "with-removal" : "waiting";
+  /** {@link upload} of many. */
+  async uploadAll(inodes: Iterable<Ino>): Promise<void> {
+    const uploads = new Countdown();
+    let count = 0;
+    for (const ino of inodes) {
+      if (++count % URGED_AT_ONCE === 0) await shareLoop();
+      if (!this.dirty.has(ino)) continue;
+      if (this.#stopReason !== undefined) throw this.#stopReason.reason;
+      this.dirty.urge(ino, uploads.another());
+    }
+    this.#kick();
+    await uploads.all();
   }
 
-  /** A file that an earlier mount removed: whether its content was recorded nobody knows. */
-  assumeLost(ino: Ino): void {
-    this.#lost.add(ino);
-  }
-
-  /** An operation on this file was shipped: when none is left, nobody will ask for its readiness any more. */
-  forget(ino: Ino): void {
-    if (!this.#lost.has(ino) || this.#events.isContentNeeded(ino)) return;
-    this.#lost.delete(ino);
-    this.#coveredSeq.delete(ino);
+  /**
+   * Makes the totals right after {@link stop}: nobody says when a dirty file is removed, and its turn to be uploaded, when that
+   * is found out, does not come any more.
+   */
+  async recount(): Promise<void> {
+    const { metadata } = this.#tools;
+    for (const ino of [...this.dirty.inodes()]) {
+      await shareLoop();
+      if (recordOf(metadata, ino) === undefined) this.dirty.removed(ino);
+    }
   }
 
   /** Looks again soon, as long as there is anything to look at: an idle mount wakes nobody. */
@@ -153,106 +151,27 @@ export class UploadScheduler {
   #fill(): void {
     if (this.#stopReason !== undefined || this.dirty.size === 0) return;
     if (this.dirty.urgent) {
-      this.#fillLane("urgentSmall", "urgent");
-      this.#fillLane("urgentLarge", "urgent");
+      this.#fillLane("urgentSmall", "urgent", "small");
+      this.#fillLane("urgentLarge", "urgent", "large");
     }
-    this.#fillLane("small", "due");
-    this.#fillLane("large", "due");
+    this.#fillLane("small", "due", "small");
+    this.#fillLane("large", "due", "large");
   }
 
-  #fillLane(lane: Lane, which: "urgent" | "due"): void {
-    while (this.#busy[lane] < LANES[lane] && this.#startGroup(lane, which)) {}
+  #fillLane(lane: Lane, which: "urgent" | "due", size: SizeClass): void {
+    while (this.#busy[lane] < LANES[lane]) {
+      const inodes = this.dirty.take(which, size);
+      if (inodes.length === 0) return;
+      this.#busy[lane]++;
+      void this.#runner.run(inodes, PRIORITIES[lane]).finally(() => {
+        this.#busy[lane]--;
+        this.#fill();
+      });
+    }
   }
 
-  #startGroup(lane: Lane, which: "urgent" | "due"): boolean {
-    const takesSmall = lane === "small" || lane === "urgentSmall";
-    let bytes = 0;
-    let files = 0;
-    const inodes = this.dirty.take(which, (ino) => {
-      const size = this.sizeOf(ino);
-      const isSmall = size <= SHARED_FILE_BYTES_MAX;
-      if (isSmall !== takesSmall) return false;
-      const shared = isSmall && !this.dirty.hasFailed(ino);
-      const fits = files === 0 || (shared && bytes + size <= SMALL_PACK_BYTES && files < FILES_PER_GROUP);
-      if (fits) {
-        files++;
-        bytes = shared ? bytes + size : LARGE_PACK_BYTES;
-      }
-      return fits;
-    });
-    if (inodes.length === 0) return false;
-    this.#busy[lane]++;
-    void this.#run(inodes, lane).finally(() => {
-      this.#busy[lane]--;
-      this.#fill();
-    });
-    return true;
-  }
-
-  sizeOf(ino: Ino): number {
+  #sizeOf(ino: Ino): number {
     const { cache, metadata } = this.#tools;
     return cache.opened(ino)?.stat().sizeBytes ?? metadata.local(ino)?.sizeBytes ?? 0;
   }
-
-  async #run(inodes: readonly Ino[], lane: Lane): Promise<void> {
-    const { cache } = this.#tools;
-    const beganAt = this.#events.currentSeq();
-    const { files, unreadable } = await this.#beginAll(inodes);
-    try {
-      const outcome = await uploadFiles(this.#tools, files, PRIORITIES[lane], this.#abort.signal);
-      const { removed, failed } = outcome;
-      const recorded = new Set(outcome.recorded);
-      for (const { ino, source } of files) if (!recorded.has(ino)) cache.failUpload(ino, source);
-      for (const [ino, content] of removed) if (this.#events.onLateContent(ino, content)) recorded.add(ino);
-      for (const ino of inodes) {
-        const error = unreadable.get(ino) ?? failed.get(ino);
-        if (error === undefined) this.#settle(ino, recorded.has(ino) ? beganAt : undefined);
-        else this.#giveBack(ino, error);
-      }
-      this.#events.onUploaded(PRIORITIES[lane] !== "background");
-    } catch (error) {
-      for (const { ino, source } of files) cache.failUpload(ino, source);
-      for (const ino of inodes) this.dirty.failed(ino, error, isFinal(error));
-      if (this.#stopReason === undefined) this.#events.onError(error);
-    }
-  }
-
-  /** Fixes what is read of each file. One that cannot be read now is no reason to leave the others. */
-  async #beginAll(
-    inodes: readonly Ino[],
-  ): Promise<{ readonly files: UploadFile[]; readonly unreadable: Map<Ino, unknown> }> {
-    const files: UploadFile[] = [];
-    const unreadable = new Map<Ino, unknown>();
-    for (const ino of inodes) {
-      await shareLoop();
-      try {
-        const source = this.#tools.cache.beginUpload(ino);
-        if (source !== undefined) files.push({ ino, source });
-      } catch (error) {
-        unreadable.set(ino, error);
-      }
-    }
-    return { files, unreadable };
-  }
-
-  /** @param coveredSeq undefined when nothing was recorded: it is clean, or gone, or has no name yet */
-  #settle(ino: Ino, coveredSeq: number | undefined): void {
-    const { metadata } = this.#tools;
-    const isDirty = metadata.local(ino)?.dirty ?? false;
-    if (coveredSeq !== undefined) this.#coveredSeq.set(ino, coveredSeq);
-    this.dirty.finished(ino, isDirty);
-    if (this.dirty.has(ino)) return;
-    if (metadata.inode(ino) === undefined && this.#events.isContentNeeded(ino)) this.#lost.add(ino);
-    else this.#coveredSeq.delete(ino);
-  }
-
-  #giveBack(ino: Ino, error: unknown): void {
-    this.dirty.failed(ino, error, isFinal(error));
-    this.#events.onError(error);
-  }
-}
-
-/** Whether it is no use to wait for another attempt. There is one all the same. */
-function isFinal(error: unknown): boolean {
-  return error instanceof PodfsError && !error.retryable;
 }

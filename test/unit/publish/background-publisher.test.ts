@@ -336,6 +336,31 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     expect(files.get("other")).toBe(digest("other"));
   });
 
+  it("knows since when files are dirty that an earlier mount has left, and which were removed", async () => {
+    const first = await start();
+    const packs = hold(server, "PUT", PACK);
+    await first.write("file", Buffer.from("left"));
+    const writtenMs = Date.now();
+    await first.write("removed", Buffer.from("not left"));
+    await first.write("opened", Buffer.alloc(10));
+    await waitUntil(() => packs.count() > 0, "the upload is under way");
+    first.fs.unlink(USER, ROOT_INO, nameOf("removed"));
+    expect(await first.publisher.drain(0)).toMatchObject({ pendingFiles: 2, pendingBytes: 14 });
+    await first.end();
+    const second = await start({ from: first });
+    const ageMs = Date.now() - writtenMs;
+    const status = second.publisher.status();
+    expect(status).toMatchObject({ pendingFiles: 2, pendingBytes: 14 });
+    expect(status.oldestDirtyAgeMs).toBeGreaterThanOrEqual(ageMs);
+    packs.release();
+    await second.publisher.syncAll();
+    expect(second.publisher.status()).toMatchObject({ pendingFiles: 0, pendingBytes: 0, oldestDirtyAgeMs: 0 });
+    const file = await second.open(second.volume.metadata.dentry(ROOT_INO, nameOf("opened"))!.ino, O_RDWR);
+    expect(second.publisher.status()).toMatchObject({ pendingFiles: 1, pendingBytes: 10 });
+    file.close();
+    expect(second.publisher.status()).toMatchObject({ pendingFiles: 0, pendingBytes: 0 });
+  });
+
   it("stops when the lease is lost, keeps what it has, and tells those who wait", async () => {
     const machine = await start();
     await machine.publisher.syncAll();

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { type Ino, type Name, type OpSeq, ROOT_INO } from "../../../src/base/index.js";
 import { contentKey, dentryKey, inodeKey } from "../../../src/format/index.js";
 import type { PendingOperation } from "../../../src/meta/index.js";
+import type { Readiness } from "../../../src/publish/content-coverage.js";
 import { PendingOperations, type Wanted } from "../../../src/publish/pending-operations.js";
 import { selectOperations } from "../../../src/publish/selection.js";
-import type { Readiness } from "../../../src/publish/upload-scheduler.js";
 
 const text = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 const ino = (n: number): Ino => n as Ino;
@@ -51,7 +51,7 @@ function operation(
   return { seq: seq as OpSeq, keys: keys.map(text), dependencies, sizeBytes: 100 };
 }
 
-function neededOperations(operations: readonly PendingOperation[], wanted: Wanted): Set<OpSeq> {
+function neededOperations(operations: readonly PendingOperation[], wanted: Wanted): Promise<Set<OpSeq>> {
   const pending = new PendingOperations();
   for (const each of operations) pending.add(each);
   return pending.neededBy(wanted);
@@ -92,7 +92,7 @@ describe("selectOperations", () => {
 
   it("lets what an fsync needs pass a file of the same directory that is still being uploaded", async () => {
     const operations = [createFile(2, ROOT_INO, "big"), createFile(3, ROOT_INO, "small"), content(4, ino(3))];
-    const needed = neededOperations(operations, { inodes: [ino(3)], directories: [] });
+    const needed = await neededOperations(operations, { inodes: [ino(3)], directories: [] });
     expect([...needed].sort()).toEqual([3, 4]);
     expect(await selectOperations(operations, unready(2), needed)).toEqual([3, 4]);
   });
@@ -142,7 +142,7 @@ describe("selectOperations", () => {
       content(5, ino(4)),
     ];
     expect(await selectOperations(operations, unready(2), nothing)).toEqual([]);
-    const needed = neededOperations(operations, { inodes: [ino(4)], directories: [] });
+    const needed = await neededOperations(operations, { inodes: [ino(4)], directories: [] });
     expect(await selectOperations(operations, unready(2), needed)).toEqual([3, 4, 5]);
   });
 
@@ -160,7 +160,7 @@ describe("selectOperations", () => {
 });
 
 describe("PendingOperations.neededBy", () => {
-  it("includes the directories above, and their renames", () => {
+  it("includes the directories above, and their renames", async () => {
     const operations = [
       makeDirectory(2, ROOT_INO, "a"),
       createFile(3, ino(2), "f"),
@@ -169,20 +169,47 @@ describe("PendingOperations.neededBy", () => {
         directories: [ROOT_INO],
       }),
     ];
-    expect([...neededOperations(operations, { inodes: [ino(3)], directories: [] })].sort()).toEqual([2, 3, 5]);
+    const needed = await neededOperations(operations, { inodes: [ino(3)], directories: [] });
+    expect([...needed].sort()).toEqual([2, 3, 5]);
   });
 
-  it("forgets what was shipped", () => {
+  it("forgets what was shipped", async () => {
     const pending = new PendingOperations();
     pending.add(makeDirectory(2, ROOT_INO, "a"));
     pending.add(createFile(3, ino(2), "f"));
     pending.delete(2 as OpSeq);
-    expect([...pending.neededBy({ inodes: [ino(3)], directories: [] })]).toEqual([3]);
+    expect([...(await pending.neededBy({ inodes: [ino(3)], directories: [] }))]).toEqual([3]);
     expect([...pending.inDirectory(ROOT_INO)]).toEqual([]);
   });
 
-  it("includes all entries of a wanted directory", () => {
+  it("includes all entries of a wanted directory", async () => {
     const operations = [createFile(2, ROOT_INO, "a"), createFile(3, ROOT_INO, "b"), createFile(4, ino(9), "c")];
-    expect([...neededOperations(operations, { inodes: [], directories: [ROOT_INO] })].sort()).toEqual([2, 3]);
+    const needed = await neededOperations(operations, { inodes: [], directories: [ROOT_INO] });
+    expect([...needed].sort()).toEqual([2, 3]);
+  });
+
+  it("finds a few among thousands, of which some are shipped meanwhile, some before anybody looked", async () => {
+    const pending = new PendingOperations();
+    pending.add(makeDirectory(2, ROOT_INO, "a"));
+    for (let seq = 3; seq < 3000; seq++) pending.add(createFile(seq, ino(2), `f${seq}`));
+    for (let seq = 3000; seq < 3100; seq++) pending.add(content(seq, ino(10 + (seq % 50))));
+    for (const seq of [3, 2500, 3010]) pending.delete(seq as OpSeq);
+    expect([...(await pending.neededBy({ inodes: [ino(10)], directories: [] }))].sort(byNumber)).toEqual([
+      2, 10, 3000, 3050,
+    ]);
+    const directory = pending.neededBy({ inodes: [], directories: [ino(2)] });
+    pending.delete(2000 as OpSeq);
+    const needed = await directory;
+    for (const seq of [3, 2500, 3010]) expect(needed).not.toContain(seq);
+    for (const seq of [2, 4, 1000, 2999, 3099]) expect(needed).toContain(seq);
+    const seqs = Array.from(pending.values(), ({ seq }) => seq);
+    for (const seq of seqs) pending.delete(seq);
+    expect(pending.size).toBe(0);
+    expect([...(await pending.neededBy({ inodes: [ino(10)], directories: [ino(2)] }))]).toEqual([]);
+    expect(pending.needContent(ino(10))).toBe(false);
   });
 });
+
+function byNumber(a: number, b: number): number {
+  return a - b;
+}

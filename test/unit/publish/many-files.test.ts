@@ -1,0 +1,171 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { Deferred, ROOT_INO } from "../../../src/base/index.js";
+import { loadAddon } from "../../../src/native/index.js";
+import type { PublishStatus } from "../../../src/publish/index.js";
+import { kindOf, nameOf, O_RDWR, O_TRUNC, USER } from "../../support/fs-fixture.js";
+import { ManualClock } from "../../support/manual-clock.js";
+import { waitUntil } from "../../support/podfs.js";
+import { type S3TestServer, startS3Server } from "../../support/s3-server.js";
+import { digest, hold, PublisherUnderTest } from "./publisher-under-test.js";
+
+const PACK = /\/pack\//;
+const addonProblem = kindOf(loadAddon);
+
+/** Calls `hook` before each call of a method, with how many there have been. */
+function onCall<Key extends string>(
+  object: Record<Key, (...args: never[]) => unknown>,
+  method: Key,
+  hook: (count: number) => void,
+): void {
+  const original = object[method].bind(object);
+  let count = 0;
+  object[method] = ((...args: never[]) => {
+    hook(++count);
+    return original(...args);
+  }) as (typeof object)[Key];
+}
+
+describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (needs the native addon)", () => {
+  let server: S3TestServer;
+  const machines: PublisherUnderTest[] = [];
+
+  beforeAll(async () => {
+    server = await startS3Server({ own: true });
+  });
+  afterAll(() => server.close());
+  beforeEach(() => {
+    for (const [name, value] of Object.entries(server.environment)) vi.stubEnv(name, value);
+  });
+  afterEach(async () => {
+    server.trouble = undefined;
+    for (const machine of machines.splice(0)) await machine.dispose();
+    vi.unstubAllEnvs();
+  });
+
+  async function start(from?: PublisherUnderTest): Promise<PublisherUnderTest> {
+    const machine = await PublisherUnderTest.start(server, from === undefined ? {} : { from });
+    if (from !== undefined) machines.splice(machines.indexOf(from), 1);
+    machines.push(machine);
+    return machine;
+  }
+
+  /** Closed files, and the digests of what is in them. The loop has a turn now and then, as in a mount. */
+  async function writeMany(machine: PublisherUnderTest, count: number): Promise<Map<string, string>> {
+    const expected = new Map<string, string>();
+    for (let i = 0; i < count; i++) {
+      const bytes = Buffer.from(`file ${i}`);
+      await machine.write(`f${i}`, bytes);
+      expected.set(`f${i}`, digest(bytes));
+      if (i % 50 === 49) await new Promise(setImmediate);
+    }
+    return expected;
+  }
+
+  it("looks at each of many files a few times, not at all of them for each upload", async () => {
+    const machine = await start();
+    const packs = hold(server, "PUT", PACK);
+    const count = 20_000;
+    let looks = 0;
+    onCall(machine.volume.metadata, "local", () => looks++);
+    onCall(machine.cache, "opened", () => looks++);
+    await writeMany(machine, count);
+    const written = looks;
+    expect(machine.publisher.status()).toMatchObject({ pendingFiles: count });
+    expect(looks - written).toBe(0);
+    packs.release();
+    await machine.publisher.syncAll();
+    expect(machine.publisher.status()).toMatchObject({ pendingFiles: 0, pendingBytes: 0, pendingOperations: 0 });
+    expect(looks).toBeLessThan(12 * count);
+  });
+
+  it("publishes two thousand small files in two packs", async () => {
+    const clock = new ManualClock();
+    const machine = await PublisherUnderTest.start(server, { clock });
+    machines.push(machine);
+    await writeMany(machine, 2000);
+    const before = server.requests.length;
+    await waitUntil(async () => {
+      await clock.advance(500);
+      return machine.publisher.status().pendingOperations === 0;
+    }, "all is published");
+    const packs = server.requests.slice(before).filter(({ method, path }) => method === "PUT" && PACK.test(path));
+    expect(packs.length).toBe(2);
+  });
+
+  it("loses nothing of files that are written, removed, replaced and fsynced while they are being published", async () => {
+    const machine = await start();
+    const expected = await writeMany(machine, 1500);
+    const synced = machine.publisher.syncAll();
+    const fsyncs: Promise<void>[] = [];
+    for (let i = 0; i < 1500; i += 3) {
+      const name = `f${i}`;
+      const bytes = randomBytes(100 + i);
+      const { ino } = machine.volume.metadata.dentry(ROOT_INO, nameOf(name))!;
+      if (i % 2 === 0) {
+        const file = await machine.open(ino, O_RDWR | O_TRUNC);
+        await file.write(bytes);
+        if (i % 5 === 0) fsyncs.push(file.sync().finally(file.close));
+        else file.close();
+        expected.set(name, digest(bytes));
+      } else if (i % 5 === 0) {
+        machine.fs.unlink(USER, ROOT_INO, nameOf(name));
+        expected.delete(name);
+      } else {
+        await machine.write("new", bytes);
+        machine.rename("new", name);
+        expected.set(name, digest(bytes));
+      }
+      if (i % 30 === 0) await new Promise(setImmediate);
+    }
+    await Promise.all([synced, ...fsyncs]);
+    await machine.publisher.syncAll();
+    expect(await (await machine.reader()).files()).toEqual(expected);
+    expect(machine.publisher.status()).toMatchObject({ pendingFiles: 0, pendingBytes: 0, pendingOperations: 0 });
+    expect(machine.warnings).toEqual([]);
+  });
+
+  it.each([
+    { when: "are recorded", recordedMin: 300, looksMin: 0 },
+    { when: "are settled", recordedMin: 1000, looksMin: 300 },
+  ])("can be stopped while files $when, and publishes them after the next start", async ({ recordedMin, looksMin }) => {
+    const first = await start();
+    const packs = hold(server, "PUT", PACK);
+    const expected = await writeMany(first, 1000);
+    const stopped = new Deferred<PublishStatus>();
+    let recorded = 0;
+    let looks = 0;
+    const stopWhenReached = (): void => {
+      if (recorded < recordedMin || looks++ < looksMin) return;
+      looks = Number.NEGATIVE_INFINITY;
+      // Between one file and the next.
+      queueMicrotask(() => stopped.resolve(first.publisher.drain(0)));
+    };
+    onCall(first.cache, "finishUpload", () => {
+      recorded++;
+      if (looksMin === 0) stopWhenReached();
+    });
+    onCall(first.volume.metadata, "local", stopWhenReached);
+    const synced = expect(first.publisher.syncAll()).rejects.toMatchObject({ kind: "stopped" });
+    await waitUntil(() => packs.count() > 0, "an upload is under way");
+    packs.release();
+    await synced;
+    expect((await stopped.promise).pendingOperations).toBeGreaterThan(1000);
+    await first.end();
+    const second = await start(first);
+    await second.publisher.syncAll();
+    expect(await (await second.reader()).files()).toEqual(expected);
+    expect(second.publisher.status()).toMatchObject({ pendingFiles: 0, pendingOperations: 0 });
+  });
+
+  it("tells who asks for everything when the backend refuses it, and publishes it once it does not", async () => {
+    const machine = await start();
+    server.trouble = ({ method, path }) =>
+      method === "PUT" && PACK.test(path) ? { status: 403, code: "AccessDenied" } : undefined;
+    const expected = await writeMany(machine, 100);
+    await expect(machine.publisher.syncAll()).rejects.toThrow("AccessDenied");
+    server.trouble = undefined;
+    await machine.publisher.syncAll();
+    expect(await (await machine.reader()).files()).toEqual(expected);
+  });
+});
