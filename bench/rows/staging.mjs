@@ -179,12 +179,12 @@ function rowDescriptions() {
     },
     mapCold: {
       ...common,
-      ...{ id: "staging-map-cold", title: "load(mmap=True), pages dropped", yardstick: STOCK },
+      ...{ id: "staging-map-cold", title: "load(mmap=True), pages dropped", yardstick: STOCK, ...atLeast(2) },
       conditions: "as load(), pages dropped; both map the file",
     },
     mapWarm: {
       ...common,
-      ...{ id: "staging-map-warm", title: "load(mmap=True), page cache warm", yardstick: STOCK },
+      ...{ id: "staging-map-warm", title: "load(mmap=True), page cache warm", yardstick: STOCK, ...atLeast(2) },
       conditions: "as above; what is left is to fill page tables, which podfs does beforehand on a few threads",
     },
     restoreCold: {

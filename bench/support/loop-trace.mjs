@@ -4,6 +4,7 @@
  *
  * - `collections`: garbage collections in it, by kind, milliseconds;
  * - `functions`: milliseconds by function, callees included (V8's sampling profiler, clock of both: CLOCK_MONOTONIC);
+ * - `faults`: page faults of the thread in it, `[without, with]` a read of the disk;
  * - `waits`: where the thread was seen to wait in the kernel, or `R` when it was seen running or ready, by a second thread
  *   that looks at /proc/self/task while the first one does not turn. A `futex_wait` is a lock or another thread.
  *
@@ -29,9 +30,13 @@ function trace(directory) {
   const lastTurnMs = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
   startWatcher(lastTurnMs, waits);
   const profiler = startProfiler();
+  let faultsBefore = pageFaults();
   new LoopStalls((stretch, endMs) => {
     lastTurnMs[0] = performance.timeOrigin + endMs;
-    if (stretch.gapMs >= STALL_MS) stretches.push({ beganMs: endMs - stretch.gapMs, endMs, ...stretch });
+    const faultsAfter = pageFaults();
+    const faults = faultsAfter.map((count, index) => count - faultsBefore[index]);
+    faultsBefore = faultsAfter;
+    if (stretch.gapMs >= STALL_MS) stretches.push({ beganMs: endMs - stretch.gapMs, endMs, ...stretch, faults });
   });
   process.on("exit", () => {
     const samples = profiler.stop();
@@ -45,6 +50,12 @@ function trace(directory) {
     }));
     writeFileSync(join(directory, `${process.pid}.json`), JSON.stringify(report, null, 1));
   });
+}
+
+/** Of the main thread so far: minor, major. Fields 10 and 12 of proc_pid_stat(5). */
+function pageFaults() {
+  const fields = readFileSync(`/proc/self/task/${process.pid}/stat`, "latin1").split(") ").at(-1).split(" ");
+  return [Number(fields[7]), Number(fields[9])];
 }
 
 function overlaps({ startTime, duration }, { beganMs, endMs }) {
