@@ -1,14 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { type Clock, type Epoch, ROOT_INO } from "../../../src/base/index.js";
+import { describe, expect, it } from "vitest";
+import { type Epoch, ROOT_INO } from "../../../src/base/index.js";
 import { decodeLease, encodeLease, LEASE_OBJECT_KEY } from "../../../src/format/index.js";
 import { loadAddon } from "../../../src/native/index.js";
 import { kindOf, nameOf, O_RDWR, O_TRUNC, USER } from "../../support/fs-fixture.js";
 import { ManualClock } from "../../support/manual-clock.js";
 import { waitUntil } from "../../support/podfs.js";
-import { type S3TestServer, startS3Server } from "../../support/s3-server.js";
-import { digest, hold, holdEach, PublisherUnderTest } from "./publisher-under-test.js";
+import { digest, hold, holdEach, publishersUnderTest } from "./publisher-under-test.js";
 
 const PACK = /\/pack\//;
 const LOG = /\/meta\/log\//;
@@ -17,28 +16,7 @@ const MIB = 1 << 20;
 const addonProblem = kindOf(loadAddon);
 
 describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native addon)", () => {
-  let server: S3TestServer;
-  const machines: PublisherUnderTest[] = [];
-
-  beforeAll(async () => {
-    server = await startS3Server({ own: true });
-  });
-  afterAll(() => server.close());
-  beforeEach(() => {
-    for (const [name, value] of Object.entries(server.environment)) vi.stubEnv(name, value);
-  });
-  afterEach(async () => {
-    server.trouble = undefined;
-    for (const machine of machines.splice(0)) await machine.dispose();
-    vi.unstubAllEnvs();
-  });
-
-  async function start(options: { readonly clock?: Clock; readonly from?: PublisherUnderTest } = {}) {
-    const machine = await PublisherUnderTest.start(server, options);
-    if (options.from !== undefined) machines.splice(machines.indexOf(options.from), 1);
-    machines.push(machine);
-    return machine;
-  }
+  const lab = publishersUnderTest();
 
   /** Lets the publisher's time pass, with enough real time in between for what it has started. */
   async function pass(clock: ManualClock, ms: number): Promise<void> {
@@ -56,10 +34,10 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   }
 
   const putsSince = (start: number) =>
-    server.requests.slice(start).filter(({ method, path }) => method === "PUT" && !path.endsWith("/meta/lease"));
+    lab.server.requests.slice(start).filter(({ method, path }) => method === "PUT" && !path.endsWith("/meta/lease"));
 
   it("publishes by itself, soon after a file was closed", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     const bytes = randomBytes(3 * MIB + 5);
     await machine.write("file", bytes);
     await machine.write("empty", Buffer.alloc(0));
@@ -71,14 +49,14 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
 
   it("shows the old file or a new one while it is replaced again and again, never an empty or a half one", async () => {
     const clock = new ManualClock();
-    const machine = await start({ clock });
+    const machine = await lab.start({ clock });
     const versions = [1, 2, 3].map((n) => randomBytes(n * MIB + n));
     const [old, second, third] = versions as [Buffer, Buffer, Buffer];
     const whole = versions.map(digest);
     await machine.write("x", old);
     await passUntil(clock, () => machine.publisher.status().pendingOperations === 0, "the old one is published");
     const reader = await machine.reader();
-    const packs = hold(server, "PUT", PACK);
+    const packs = hold(lab.server, "PUT", PACK);
     await machine.write("x.tmp", second);
     machine.rename("x.tmp", "x");
     await passUntil(clock, () => packs.count() > 0, "the second one is under way");
@@ -104,7 +82,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("publishes a version whose upload ends after the next one has replaced it", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     const reader = await machine.reader();
     const versions = [3, 20, 21, 2].map((n) => randomBytes(n * MIB + n)) as [Buffer, Buffer, Buffer, Buffer];
     const published = async () => {
@@ -118,7 +96,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     };
     await replace(versions[0]);
     await machine.publisher.syncAll();
-    const packs = holdEach(server, "PUT", PACK);
+    const packs = holdEach(lab.server, "PUT", PACK);
     await replace(versions[1]);
     await waitUntil(() => packs.length === 1, "the second is on its way");
     await replace(versions[2]);
@@ -137,13 +115,13 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("goes on after a restart with what has replaced a version that was uploaded late", async () => {
-    const first = await start();
+    const first = await lab.start();
     const old = randomBytes(MIB);
     const late = randomBytes(20 * MIB);
     const newest = randomBytes(5 * MIB);
     await first.write("x", old);
     await first.publisher.syncAll();
-    const packs = holdEach(server, "PUT", PACK);
+    const packs = holdEach(lab.server, "PUT", PACK);
     await first.write("x.tmp", late);
     first.rename("x.tmp", "x");
     await waitUntil(() => packs.length === 1, "the late one is on its way");
@@ -158,23 +136,23 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     // Killed, as far as one process can tell.
     await first.publisher.drain(0);
     packs[1]?.resolve();
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     await first.end();
-    const second = await start({ from: first });
+    const second = await lab.start({ from: first });
     await second.publisher.syncAll();
     expect(await (await second.reader()).files()).toEqual(new Map([["x", digest(newest)]]));
   });
 
   it("never shows a file without its content because it was moved into a directory that waits", async () => {
     const clock = new ManualClock();
-    const machine = await start({ clock });
+    const machine = await lab.start({ clock });
     const busy = machine.makeDirectory("busy");
     const reader = await machine.reader();
     const big = randomBytes(5 * MIB);
-    const packs = hold(server, "PUT", PACK);
+    const packs = hold(lab.server, "PUT", PACK);
     await machine.write("big", big, busy);
     await passUntil(clock, () => packs.count() > 0, "the large one is under way");
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     const small = Buffer.from("small");
     await machine.write("f", small);
     machine.rename("f", "f", ROOT_INO, busy);
@@ -196,12 +174,12 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
 
   it("keeps the order of a directory when it publishes by itself", async () => {
     const clock = new ManualClock();
-    const machine = await start({ clock });
+    const machine = await lab.start({ clock });
     const reader = await machine.reader();
-    const packs = hold(server, "PUT", PACK);
+    const packs = hold(lab.server, "PUT", PACK);
     await machine.write("a", randomBytes(5 * MIB));
     await passUntil(clock, () => packs.count() > 0, "the first is under way");
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     await machine.write("b", Buffer.from("a is complete"));
     await pass(clock, 12_000);
     expect([...(await reader.files()).keys()]).toEqual([]);
@@ -211,9 +189,9 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("does not let an fsync wait for the uploads of large files, even for those that are fsynced themselves", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     const elsewhere = machine.makeDirectory("elsewhere");
-    const packs = hold(server, "PUT", PACK);
+    const packs = hold(lab.server, "PUT", PACK);
     const large = [1, 2, 3].map(() => randomBytes(66 * MIB));
     const syncs: Promise<void>[] = [];
     for (const [index, bytes] of large.entries()) {
@@ -223,7 +201,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     }
     // As many as there are places but one.
     await waitUntil(() => packs.count() >= 5, "the large ones are under way");
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     const here = await machine.create("small");
     const there = await machine.create("small", elsewhere);
     await here.write(Buffer.from("here"));
@@ -243,10 +221,10 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("shares packs and segments among many fsyncs", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     const files = await Promise.all(Array.from({ length: 50 }, (_, i) => machine.create(`file-${i}`)));
     await Promise.all(files.map((file, i) => file.write(randomBytes(1000 + i))));
-    const before = server.requests.length;
+    const before = lab.server.requests.length;
     await Promise.all(files.map((file) => file.sync()));
     expect(putsSince(before).length).toBeLessThanOrEqual(6);
     expect((await (await machine.reader()).files()).size).toBe(50);
@@ -255,9 +233,9 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
 
   it("publishes a file that stays open every half minute", async () => {
     const clock = new ManualClock();
-    const machine = await start({ clock });
+    const machine = await lab.start({ clock });
     const reader = await machine.reader();
-    const before = server.requests.length;
+    const before = lab.server.requests.length;
     const file = await machine.create("log");
     await file.write(Buffer.from("one"));
     await pass(clock, 29_000);
@@ -272,8 +250,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("goes on while the backend fails, says so, and publishes everything afterwards", async () => {
-    const machine = await start();
-    server.trouble = ({ method }) => (method === "PUT" ? { status: 503, code: "SlowDown" } : undefined);
+    const machine = await lab.start();
+    lab.server.trouble = ({ method }) => (method === "PUT" ? { status: 503, code: "SlowDown" } : undefined);
     const file = await machine.create("file");
     await file.write(Buffer.from("first"));
     let synced = false;
@@ -284,7 +262,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     await machine.write("other", Buffer.from("written meanwhile"));
     expect(synced).toBe(false);
     expect(machine.publisher.status()).toMatchObject({ pendingFiles: 2, pendingBytes: 22 });
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     await sync;
     await machine.publisher.syncAll();
     file.close();
@@ -300,16 +278,16 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   ])(
     "fails an fsync when the backend refuses $what, loses nothing, and publishes it once it does not",
     async ({ refused }) => {
-      const machine = await start();
+      const machine = await lab.start();
       await machine.publisher.syncAll();
-      server.trouble = ({ method, path }) =>
+      lab.server.trouble = ({ method, path }) =>
         method === "PUT" && refused.test(path) ? { status: 403, code: "AccessDenied" } : undefined;
       const file = await machine.create("file");
       await file.write(Buffer.from("precious"));
       await expect(file.sync()).rejects.toThrow("AccessDenied");
       expect(machine.publisher.status().lastError).toContain("AccessDenied");
       expect(machine.publisher.status().pendingOperations).toBeGreaterThan(0);
-      server.trouble = undefined;
+      lab.server.trouble = undefined;
       await machine.publisher.syncAll();
       file.close();
       expect((await (await machine.reader()).files()).get("file")).toBe(digest("precious"));
@@ -317,8 +295,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   );
 
   it("stops draining at the deadline, says what is left, and publishes that after the next start", async () => {
-    const first = await start();
-    const packs = hold(server, "PUT", PACK);
+    const first = await lab.start();
+    const packs = hold(lab.server, "PUT", PACK);
     const bytes = randomBytes(2 * MIB);
     await first.write("file", bytes);
     await first.write("other", Buffer.from("other"));
@@ -327,9 +305,9 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     expect(left.pendingOperations).toBeGreaterThan(0);
     await expect(first.publisher.syncAll()).rejects.toMatchObject({ kind: "stopped" });
     packs.release();
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     await first.end();
-    const second = await start({ from: first });
+    const second = await lab.start({ from: first });
     await second.publisher.syncAll();
     const files = await (await second.reader()).files();
     expect(files.get("file")).toBe(digest(bytes));
@@ -337,8 +315,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("knows since when files are dirty that an earlier mount has left, and which were removed", async () => {
-    const first = await start();
-    const packs = hold(server, "PUT", PACK);
+    const first = await lab.start();
+    const packs = hold(lab.server, "PUT", PACK);
     await first.write("file", Buffer.from("left"));
     const writtenMs = Date.now();
     await first.write("removed", Buffer.from("not left"));
@@ -347,7 +325,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     first.fs.unlink(USER, ROOT_INO, nameOf("removed"));
     expect(await first.publisher.drain(0)).toMatchObject({ pendingFiles: 2, pendingBytes: 14 });
     await first.end();
-    const second = await start({ from: first });
+    const second = await lab.start({ from: first });
     const ageMs = Date.now() - writtenMs;
     const status = second.publisher.status();
     expect(status).toMatchObject({ pendingFiles: 2, pendingBytes: 14 });
@@ -362,7 +340,7 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
   });
 
   it("stops when the lease is lost, keeps what it has, and tells those who wait", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     await machine.publisher.syncAll();
     const file = await machine.create("file");
     await file.write(Buffer.from("mine"));
@@ -379,9 +357,9 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
 
   describe("while a file is being uploaded", () => {
     it.each(["append", "truncate", "rewrite"] as const)("survives its %s", async (change) => {
-      const machine = await start();
+      const machine = await lab.start();
       const reader = await machine.reader();
-      const packs = hold(server, "PUT", PACK);
+      const packs = hold(lab.server, "PUT", PACK);
       const first = randomBytes(5 * MIB);
       const ino = await machine.write("file", first);
       await waitUntil(() => packs.count() > 0, "the upload is under way");
@@ -405,9 +383,9 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     });
 
     it("lets it be removed, and publishes nothing of it", async () => {
-      const machine = await start();
+      const machine = await lab.start();
       const reader = await machine.reader();
-      const packs = hold(server, "PUT", PACK);
+      const packs = hold(lab.server, "PUT", PACK);
       await machine.write("file", randomBytes(5 * MIB));
       await waitUntil(() => packs.count() > 0, "the upload is under way");
       machine.fs.unlink(USER, ROOT_INO, nameOf("file"));
@@ -418,8 +396,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     });
 
     it("does not hold up the fsync of its directory when it is replaced meanwhile", async () => {
-      const machine = await start();
-      const packs = hold(server, "PUT", PACK);
+      const machine = await lab.start();
+      const packs = hold(lab.server, "PUT", PACK);
       await machine.write("x", randomBytes(5 * MIB));
       const synced = machine.publisher.syncDirectory(ROOT_INO);
       await waitUntil(() => packs.count() > 0, "the upload is under way");

@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { Deferred, ROOT_INO } from "../../../src/base/index.js";
 import { loadAddon } from "../../../src/native/index.js";
 import type { PublishStatus } from "../../../src/publish/index.js";
 import { kindOf, nameOf, O_RDWR, O_TRUNC, USER } from "../../support/fs-fixture.js";
 import { ManualClock } from "../../support/manual-clock.js";
 import { waitUntil } from "../../support/podfs.js";
-import { type S3TestServer, startS3Server } from "../../support/s3-server.js";
-import { digest, hold, PublisherUnderTest } from "./publisher-under-test.js";
+import { digest, hold, type PublisherUnderTest, publishersUnderTest } from "./publisher-under-test.js";
 
 const PACK = /\/pack\//;
 const addonProblem = kindOf(loadAddon);
@@ -27,28 +26,7 @@ function onCall<Key extends string>(
 }
 
 describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (needs the native addon)", () => {
-  let server: S3TestServer;
-  const machines: PublisherUnderTest[] = [];
-
-  beforeAll(async () => {
-    server = await startS3Server({ own: true });
-  });
-  afterAll(() => server.close());
-  beforeEach(() => {
-    for (const [name, value] of Object.entries(server.environment)) vi.stubEnv(name, value);
-  });
-  afterEach(async () => {
-    server.trouble = undefined;
-    for (const machine of machines.splice(0)) await machine.dispose();
-    vi.unstubAllEnvs();
-  });
-
-  async function start(from?: PublisherUnderTest): Promise<PublisherUnderTest> {
-    const machine = await PublisherUnderTest.start(server, from === undefined ? {} : { from });
-    if (from !== undefined) machines.splice(machines.indexOf(from), 1);
-    machines.push(machine);
-    return machine;
-  }
+  const lab = publishersUnderTest();
 
   /** Closed files, and the digests of what is in them. The loop has a turn now and then, as in a mount. */
   async function writeMany(machine: PublisherUnderTest, count: number): Promise<Map<string, string>> {
@@ -63,8 +41,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (n
   }
 
   it("looks at each of many files a few times, not at all of them for each upload", async () => {
-    const machine = await start();
-    const packs = hold(server, "PUT", PACK);
+    const machine = await lab.start();
+    const packs = hold(lab.server, "PUT", PACK);
     const count = 20_000;
     let looks = 0;
     onCall(machine.volume.metadata, "local", () => looks++);
@@ -81,20 +59,19 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (n
 
   it("publishes two thousand small files in two packs", async () => {
     const clock = new ManualClock();
-    const machine = await PublisherUnderTest.start(server, { clock });
-    machines.push(machine);
+    const machine = await lab.start({ clock });
     await writeMany(machine, 2000);
-    const before = server.requests.length;
+    const before = lab.server.requests.length;
     await waitUntil(async () => {
       await clock.advance(500);
       return machine.publisher.status().pendingOperations === 0;
     }, "all is published");
-    const packs = server.requests.slice(before).filter(({ method, path }) => method === "PUT" && PACK.test(path));
+    const packs = lab.server.requests.slice(before).filter(({ method, path }) => method === "PUT" && PACK.test(path));
     expect(packs.length).toBe(2);
   });
 
   it("loses nothing of files that are written, removed, replaced and fsynced while they are being published", async () => {
-    const machine = await start();
+    const machine = await lab.start();
     const expected = await writeMany(machine, 1500);
     const synced = machine.publisher.syncAll();
     const fsyncs: Promise<void>[] = [];
@@ -129,8 +106,8 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (n
     { when: "are recorded", recordedMin: 300, looksMin: 0 },
     { when: "are settled", recordedMin: 1000, looksMin: 300 },
   ])("can be stopped while files $when, and publishes them after the next start", async ({ recordedMin, looksMin }) => {
-    const first = await start();
-    const packs = hold(server, "PUT", PACK);
+    const first = await lab.start();
+    const packs = hold(lab.server, "PUT", PACK);
     const expected = await writeMany(first, 1000);
     const stopped = new Deferred<PublishStatus>();
     let recorded = 0;
@@ -152,19 +129,19 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (n
     await synced;
     expect((await stopped.promise).pendingOperations).toBeGreaterThan(1000);
     await first.end();
-    const second = await start(first);
+    const second = await lab.start({ from: first });
     await second.publisher.syncAll();
     expect(await (await second.reader()).files()).toEqual(expected);
     expect(second.publisher.status()).toMatchObject({ pendingFiles: 0, pendingOperations: 0 });
   });
 
   it("tells who asks for everything when the backend refuses it, and publishes it once it does not", async () => {
-    const machine = await start();
-    server.trouble = ({ method, path }) =>
+    const machine = await lab.start();
+    lab.server.trouble = ({ method, path }) =>
       method === "PUT" && PACK.test(path) ? { status: 403, code: "AccessDenied" } : undefined;
     const expected = await writeMany(machine, 100);
     await expect(machine.publisher.syncAll()).rejects.toThrow("AccessDenied");
-    server.trouble = undefined;
+    lab.server.trouble = undefined;
     await machine.publisher.syncAll();
     expect(await (await machine.reader()).files()).toEqual(expected);
   });

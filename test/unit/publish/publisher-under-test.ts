@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, vi } from "vitest";
 import { createObjectStore, type ObjectStore, openBackend, withRetry } from "../../../src/backend/index.js";
 import { type Clock, Deferred, type HandleId, type Ino, ROOT_INO, systemClock } from "../../../src/base/index.js";
 import { CacheDirectory, openContentCache } from "../../../src/cache/index.js";
@@ -21,7 +22,7 @@ import { loadAddon } from "../../../src/native/index.js";
 import { BackgroundPublisher } from "../../../src/publish/index.js";
 import { WorkerTransfer } from "../../../src/transfer/index.js";
 import { nameOf, O_RDWR, USER } from "../../support/fs-fixture.js";
-import type { S3TestServer, S3Trouble } from "../../support/s3-server.js";
+import { type S3TestServer, type S3Trouble, startS3Server } from "../../support/s3-server.js";
 import { workerOption } from "../transfer/start-transfer.js";
 
 export interface OpenedFile {
@@ -30,6 +31,12 @@ export interface OpenedFile {
   write(bytes: Uint8Array, offset?: number): Promise<void>;
   sync(): Promise<void>;
   close(): void;
+}
+
+export interface StartOptions {
+  readonly clock?: Clock;
+  /** The machine whose cache directory to go on with. */
+  readonly from?: PublisherUnderTest;
 }
 
 /** Everything of a writing mount but the kernel, over an S3 server; and readers of what it publishes. */
@@ -52,10 +59,9 @@ export class PublisherUnderTest {
     this.warnings = warnings;
   }
 
-  /** @param from the machine whose cache directory to go on with */
   static async start(
     server: S3TestServer,
-    { clock = systemClock, from }: { readonly clock?: Clock; readonly from?: PublisherUnderTest } = {},
+    { clock = systemClock, from }: StartOptions = {},
   ): Promise<PublisherUnderTest> {
     const root = from?.root ?? (await mkdtemp(join(tmpdir(), "podfs-publish-")));
     const url = from?.url ?? (await server.createVolumeUrl());
@@ -234,4 +240,35 @@ export function holdEach(server: S3TestServer, method: string, path: RegExp): re
     return undefined;
   };
   return held;
+}
+
+/** Publishers for the tests of the suite that calls this: its own S3 server, and an end to whatever a test starts. */
+export function publishersUnderTest() {
+  const machines: PublisherUnderTest[] = [];
+  let server: S3TestServer;
+
+  beforeAll(async () => {
+    server = await startS3Server({ own: true });
+  });
+  afterAll(() => server.close());
+  beforeEach(() => {
+    for (const [name, value] of Object.entries(server.environment)) vi.stubEnv(name, value);
+  });
+  afterEach(async () => {
+    server.trouble = undefined;
+    for (const machine of machines.splice(0)) await machine.dispose();
+    vi.unstubAllEnvs();
+  });
+
+  return {
+    get server(): S3TestServer {
+      return server;
+    },
+    async start(options: StartOptions = {}): Promise<PublisherUnderTest> {
+      const machine = await PublisherUnderTest.start(server, options);
+      if (options.from !== undefined) machines.splice(machines.indexOf(options.from), 1);
+      machines.push(machine);
+      return machine;
+    },
+  };
 }
