@@ -15,6 +15,7 @@
         "native/fuse/data_server.cc",
         "native/fuse/data_threads.cc",
         "native/fuse/device.cc",
+        "native/fuse/descriptor_table.cc",
         "native/fuse/file_batches.cc",
         "native/fuse/file_lock.cc",
         "native/fuse/file_operations.cc",

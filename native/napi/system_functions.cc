@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fuse/cached_open.h"
+#include "fuse/descriptor_table.h"
 #include "fuse/file_batches.h"
 #include "fuse/file_lock.h"
 #include "fuse/mount.h"
@@ -131,6 +132,14 @@ Napi::Value UnlinkFiles(const Napi::CallbackInfo& info) {
       SettleNothing);
 }
 
+Napi::Value ReserveTable(const Napi::CallbackInfo& info) {
+  return RunOnPool(
+      info, [] { return Environment::Result{ReserveDescriptors()}; },
+      [](Napi::Env env, const Napi::Promise::Deferred& deferred, const Environment::Result& result) {
+        deferred.Resolve(Napi::Number::New(env, static_cast<double>(result.value)));
+      });
+}
+
 Napi::Value OpenFromMemory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), OpenCached(info[0].As<Napi::String>()));
 }
@@ -151,6 +160,7 @@ void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("unmountFuse", Napi::Function::New<UnmountFuse>(env, "unmountFuse"));
   exports.Set("createFiles", Napi::Function::New<MakeFiles>(env, "createFiles"));
   exports.Set("removeFiles", Napi::Function::New<UnlinkFiles>(env, "removeFiles"));
+  exports.Set("reserveDescriptors", Napi::Function::New<ReserveTable>(env, "reserveDescriptors"));
   exports.Set("openCached", Napi::Function::New<OpenFromMemory>(env, "openCached"));
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));

@@ -82,6 +82,7 @@ export async function openContentCache(options: ContentCacheOptions): Promise<Lo
   const opener = new Opener(core, smallFiles);
 
   if (trust.counted !== undefined) ledger.restore(trust.counted);
+  await addon.reserveDescriptors();
   await Promise.all([mirrors.clear(), room.look(), recoverDirtyFiles(core), spares.ready()]);
 
   const stop = new AbortController();

@@ -7,7 +7,10 @@ import { CacheError } from "./errors.js";
 const openFile = promisify(open);
 const FILE_MODE = 0o600;
 
-export type ContentFiles = Pick<Addon, "createContentFile" | "createFiles" | "openCached" | "removeFiles">;
+export type ContentFiles = Pick<
+  Addon,
+  "createContentFile" | "createFiles" | "openCached" | "removeFiles" | "reserveDescriptors"
+>;
 
 /** "existing", "new" (must not be there), or either. */
 export type Existence = "existing" | "new" | "any";

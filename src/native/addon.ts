@@ -284,6 +284,11 @@ export interface Addon extends StagingAddon {
   /** umount2(2), or fusermount3 -u; `lazy` detaches at once. */
   unmountFuse(mountpoint: string, lazy: boolean): Promise<void>;
   /**
+   * Has the kernel make room, on a thread, for all files that this process may open: else whoever opens the 256th, 512th,
+   * … waits up to 40 ms for it. Resolves to how many that are; 0 when it could not be done, which does no harm.
+   */
+  reserveDescriptors(): Promise<number>;
+  /**
    * Makes empty files, which must not be there yet, readable by the user alone, and opens them O_RDWR; on a thread, woken
    * once for all. Resolves to a descriptor for each path, or a negative errno.
    */

@@ -38,6 +38,29 @@ describe("system functions", () => {
     rmSync(directory, { recursive: true });
   });
 
+  test.each([100, 3000])("makes room for all %i files that a process may open, and opens none", async (limit) => {
+    const script = `
+      const { readFileSync, readdirSync } = require("node:fs");
+      const addon = require(process.argv[1]);
+      const before = readdirSync("/proc/self/fd").length;
+      addon.reserveDescriptors().then((reserved) => {
+        const size = Number(/^FDSize:\\s+(\\d+)/m.exec(readFileSync("/proc/self/status", "utf8"))[1]);
+        console.log(JSON.stringify({ reserved, size, opened: readdirSync("/proc/self/fd").length - before }));
+      });`;
+    const { stdout } = await run("sh", [
+      "-c",
+      `ulimit -n ${limit} && exec "$@"`,
+      "-",
+      process.execPath,
+      "-e",
+      script,
+      ADDON,
+    ]);
+    const { reserved, size, opened } = JSON.parse(stdout) as { reserved: number; size: number; opened: number };
+    expect({ reserved, opened }).toEqual({ reserved: limit, opened: 0 });
+    expect(size).toBeGreaterThanOrEqual(limit);
+  });
+
   test("a locked file is refused to others until its descriptor is closed", () => {
     const path = join(directory, "lock");
     const held = addon.lockFile(path);
