@@ -29,3 +29,4 @@ export {
 export { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 export { shareLoop } from "./loop-share.js";
 export { formatBytes, formatDuration, parseDurationMs, parseSizeBytes } from "./sizes.js";
+export { syncPath } from "./sync-path.js";

@@ -1,5 +1,4 @@
-import { open } from "node:fs/promises";
-import type { Ino, OpSeq } from "../base/index.js";
+import { type Ino, type OpSeq, syncPath } from "../base/index.js";
 import type { Time } from "../format/index.js";
 import type { LocalFile, MetadataTransaction } from "../meta/index.js";
 import type { CacheUsage, ContentCache, OpenContent, OpenIntent, UploadSource } from "./content-cache.js";
@@ -273,14 +272,5 @@ export class LocalCache implements ContentCache {
     const { file, pager } = image;
     retained.retain(ino, { contentId, file, pager }, pager !== undefined && after.dirty);
     core.settleClosed(ino, after);
-  }
-}
-
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

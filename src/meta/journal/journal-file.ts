@@ -1,5 +1,6 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { syncPath } from "../../base/index.js";
 
 /**
  * A file of frames, which are on disk when {@link append} resolves.
@@ -53,7 +54,7 @@ export class JournalFile {
   async sync(): Promise<void> {
     await this.#handle.datasync();
     if (this.#folderToSync === undefined) return;
-    await syncFolder(this.#folderToSync);
+    await syncPath(this.#folderToSync);
     this.#folderToSync = undefined;
   }
 
@@ -66,14 +67,5 @@ export class JournalFile {
       const { bytesWritten } = await this.#handle.write(frame, offset, frame.length - offset, position + offset);
       offset += bytesWritten;
     }
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

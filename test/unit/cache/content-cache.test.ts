@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, readdirSync, statSync, truncateSync } from "node:fs";
+import { closeSync, readdirSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -32,6 +32,14 @@ test("a new file is dirty and open at once, and clean when it was uploaded after
   expect(localOf(ino)).toMatchObject({ dirty: false, version: under.metadata.content(ino)?.version });
   expect(await under.read(ino)).toEqual(bytes);
   expect(under.transfer.counters.gets).toBe(0);
+});
+
+test("no opening waits for the kernel to double the table of descriptors", () => {
+  const numberIn = (file: string, pattern: RegExp): number =>
+    Number(pattern.exec(readFileSync(`/proc/self/${file}`, "utf8"))?.[1]);
+  const limit = numberIn("limits", /^Max open files\s+(\d+)/m);
+  expect(limit).toBeGreaterThan(0);
+  expect(numberIn("status", /^FDSize:\s+(\d+)/m)).toBeGreaterThanOrEqual(Math.min(limit, 65_536));
 });
 
 test("complete files are opened passthrough once the kernel offers that, unless they must not be", async () => {
