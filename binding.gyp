@@ -7,6 +7,8 @@
     {
       "target_name": "podfs",
       "sources": [
+        "native/fuse/absent_names.cc",
+        "native/fuse/attribute_answers.cc",
         "native/fuse/block_map.cc",
         "native/fuse/cached_open.cc",
         "native/fuse/capability_answers.cc",
@@ -21,10 +23,11 @@
         "native/fuse/file_operations.cc",
         "native/fuse/fusermount.cc",
         "native/fuse/in_flight.cc",
-        "native/fuse/inode_set.cc",
         "native/fuse/mount.cc",
+        "native/fuse/native_answers.cc",
         "native/fuse/negotiate.cc",
         "native/fuse/notifier.cc",
+        "native/fuse/number_set.cc",
         "native/fuse/probe.cc",
         "native/fuse/session.cc",
         "native/fuse/thread.cc",

@@ -24,6 +24,7 @@ const context = {
   reply: new Reply(new Uint8Array(REPLY_BYTES), EXCLUSIVE_VALIDITY),
   fileSystem: fixture.fs,
   openModes: new OpenModes({ session, onPassthroughLost: () => {} }),
+  knownDirectories: { missed: () => {} },
   flushOnClose: false,
   syncAll: async () => undefined,
 };

@@ -16,7 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "fuse/inode_set.h"
+#include "fuse/number_set.h"
 #include "fuse/protocol.h"
 
 namespace podfs {
@@ -43,7 +43,7 @@ class CapabilityAnswers {
   void ForgetBatch(const char* body, size_t bytes);
 
   bool enabled_;
-  InodeSet bare_{kInodesMax};  // Inodes without the attribute.
+  NumberSet bare_{kInodesMax};  // Inodes without the attribute.
 };
 
 }  // namespace podfs

@@ -21,6 +21,9 @@ enum Opcode : uint32_t {
   kOpGetattr = 3,
   kOpSymlink = 6,
   kOpMknod = 8,
+  kOpMkdir = 9,
+  kOpRename = 12,
+  kOpLink = 13,
   kOpRead = 15,
   kOpWrite = 16,
   kOpSetxattr = 21,
@@ -32,6 +35,7 @@ enum Opcode : uint32_t {
   kOpIoctl = 39,
   kOpNotifyReply = 41,
   kOpBatchForget = 42,
+  kOpRename2 = 45,
   kOpTmpfile = 51,
 };
 // Opcodes are below this; only CUSE_INIT (4096) and byte-swapped ones are not, and they never reach us.
@@ -141,6 +145,80 @@ struct WriteOut {
 struct InterruptIn {
   uint64_t unique;
 };
+
+// Of requests that make a name: followed by it, with its NUL. SYMLINK has no fixed part.
+struct MknodIn {
+  uint32_t mode;
+  uint32_t rdev;
+  uint32_t umask;
+  uint32_t padding;
+};
+
+struct MkdirIn {
+  uint32_t mode;
+  uint32_t umask;
+};
+
+struct CreateIn {
+  uint32_t flags;
+  uint32_t mode;
+  uint32_t umask;
+  uint32_t open_flags;
+};
+
+struct LinkIn {
+  uint64_t old_nodeid;
+};
+
+// Followed by the old name and the new one.
+struct RenameIn {
+  uint64_t new_parent;
+};
+
+struct Rename2In {
+  uint64_t new_parent;
+  uint32_t flags;
+  uint32_t padding;
+};
+
+struct Attr {
+  uint64_t ino;
+  uint64_t size;
+  uint64_t blocks;
+  uint64_t atime;
+  uint64_t mtime;
+  uint64_t ctime;
+  uint32_t atime_nsec;
+  uint32_t mtime_nsec;
+  uint32_t ctime_nsec;
+  uint32_t mode;
+  uint32_t nlink;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t rdev;
+  uint32_t blksize;
+  uint32_t flags;
+};
+static_assert(sizeof(Attr) == 88);
+
+struct AttrOut {
+  uint64_t valid_seconds;
+  uint32_t valid_nsec;
+  uint32_t dummy;
+  Attr attr;
+};
+static_assert(sizeof(AttrOut) == 104);
+
+struct EntryOut {
+  uint64_t nodeid;  // 0: there is no such name.
+  uint64_t generation;
+  uint64_t entry_valid_seconds;
+  uint64_t attr_valid_seconds;
+  uint32_t entry_valid_nsec;
+  uint32_t attr_valid_nsec;
+  Attr attr;
+};
+static_assert(sizeof(EntryOut) == 128);
 
 struct GetxattrIn {
   uint32_t size;

@@ -32,7 +32,7 @@ Session::Session(UniqueFd device, const SessionOptions& options, SessionHost* ho
       threads_(&device_, server_.get(), this),
       notifier_(&device_),
       inline_buffer_(new char[kInlineBytesMax]),
-      capabilities_(!options.negotiation.read_only) {}
+      answers_(!options.negotiation.read_only, options.attributes) {}
 
 Session::~Session() { assert(closed_); }
 
@@ -95,13 +95,8 @@ bool Session::AdmitOne(const char* request, size_t bytes, bool forwarded) {
     device_.Reply(header.unique, 0, nullptr, 0);
     return false;
   }
-  if (header.opcode == kOpIoctl) {
-    // There are none (docs/SEMANTICS.md). Python asks each file it opens whether it is a terminal.
-    Reply(header.unique, forwarded, -ENOTTY, nullptr, 0);
-    return false;
-  }
-  if (capabilities_.Answers(header, request + sizeof(header), bytes - sizeof(header))) {
-    Reply(header.unique, forwarded, -ENODATA, nullptr, 0);
+  if (const auto answer = answers_.Find(header, request + sizeof(header), bytes - sizeof(header))) {
+    Reply(header.unique, forwarded, answer->error, answer->body, answer->bytes);
     return false;
   }
   if (header.opcode != kOpInterrupt) return true;
@@ -201,12 +196,12 @@ void Session::Answer(const char* request, size_t request_bytes, bool forwarded, 
                      size_t bytes) {
   InHeader header;
   memcpy(&header, request, sizeof(header));
-  capabilities_.Learn(header, request + sizeof(header), request_bytes - sizeof(header), error, body, bytes);
+  answers_.Learn(header, request + sizeof(header), request_bytes - sizeof(header), error, body, bytes);
   Reply(header.unique, forwarded, error, body, bytes);
 }
 
 void Session::Postpone(const InHeader& header, bool forwarded) {
-  capabilities_.Postponed(header);
+  answers_.Postponed(header);
   if (!forwarded) Defer(header.unique);
 }
 
@@ -215,8 +210,19 @@ void Session::ReplyDeferred(uint64_t unique, int error, const void* body, size_t
 }
 
 void Session::InvalidateInode(uint64_t ino, int64_t offset, int64_t length) {
-  capabilities_.Forget(ino);
+  answers_.ForgetInode(ino);
   notifier_.InvalidateInode(ino, offset, length);
+}
+
+void Session::InvalidateEntry(uint64_t parent, std::string_view name) {
+  answers_.absent_names().Add(parent, name);
+  notifier_.InvalidateEntry(parent, name.data(), name.size());
+}
+
+bool Session::KnowNames(uint64_t directory, std::string_view names) {
+  if (deferred_count() > 0) return false;
+  answers_.absent_names().Know(directory, names);
+  return true;
 }
 
 // --- Handles

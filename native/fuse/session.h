@@ -9,14 +9,15 @@
 #include <shared_mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "fuse/capability_answers.h"
 #include "fuse/data_server.h"
 #include "fuse/data_threads.h"
 #include "fuse/device.h"
+#include "fuse/native_answers.h"
 #include "fuse/negotiate.h"
 #include "fuse/notifier.h"
 #include "fuse/thread.h"
@@ -40,6 +41,8 @@ struct SessionOptions {
   NegotiationOptions negotiation;
   size_t data_threads = 4;
   uint32_t spin_micros = 50;
+  // The table of AttributeAnswers, which outlives the session; may be empty.
+  std::span<char> attributes = {};
 };
 
 class Session final : private DataThreads::Router {
@@ -77,6 +80,11 @@ class Session final : private DataThreads::Router {
   const Negotiated& negotiated() const { return negotiated_; }
   // The kernel forgets what it cached of the inode, and so does the engine.
   void InvalidateInode(uint64_t ino, int64_t offset, int64_t length);
+  // The kernel forgets the name, or that there is none, and so does the engine.
+  void InvalidateEntry(uint64_t parent, std::string_view name);
+  // `names`: all that are in the directory now, each with its NUL. False: not taken, because some request waits for
+  // JavaScript, and may make another.
+  bool KnowNames(uint64_t directory, std::string_view names);
   // Idempotent; OnEnd follows.
   void Stop() { End(""); }
   // After OnEnd, or to stop and wait for it. Before the destructor.
@@ -115,7 +123,7 @@ class Session final : private DataThreads::Router {
   Negotiated negotiated_;
   std::unique_ptr<char[]> inline_buffer_;
   uint32_t data_streak_ = 0;
-  CapabilityAnswers capabilities_;
+  NativeAnswers answers_;
   std::array<std::atomic<uint64_t>, kOpcodeLimit> counts_{};
 
   std::atomic<bool> end_claimed_{false};

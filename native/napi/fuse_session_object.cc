@@ -1,6 +1,7 @@
 #include "napi/fuse_session_object.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "napi/content_file_object.h"
@@ -13,6 +14,9 @@ namespace {
 uint64_t ToU64(const Napi::Value& value) { return static_cast<uint64_t>(value.As<Napi::Number>().Int64Value()); }
 int64_t ToI64(const Napi::Value& value) { return value.As<Napi::Number>().Int64Value(); }
 uint32_t ToU32(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
+std::string_view CharactersOf(const Napi::Uint8Array& bytes) {
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
 
 }  // namespace
 
@@ -28,6 +32,7 @@ Napi::Function FuseSessionObject::Class(Napi::Env env) {
                          InstanceMethod<&FuseSessionObject::SetWriteGate>("setWriteGate"),
                          InstanceMethod<&FuseSessionObject::InvalidateInode>("invalidateInode"),
                          InstanceMethod<&FuseSessionObject::InvalidateEntry>("invalidateEntry"),
+                         InstanceMethod<&FuseSessionObject::KnowNames>("knowNames"),
                          InstanceMethod<&FuseSessionObject::Store>("store"),
                          InstanceMethod<&FuseSessionObject::Counters>("counters"),
                          InstanceMethod<&FuseSessionObject::Stop>("stop"),
@@ -52,6 +57,11 @@ Napi::Value FuseSessionObject::Create(const Napi::CallbackInfo& info) {
   javascript.on_request = Napi::Persistent(events.Get("onRequest").As<Napi::Function>());
   javascript.request = Napi::Persistent(options.Get("request").As<Napi::Uint8Array>());
   javascript.reply = Napi::Persistent(options.Get("reply").As<Napi::Uint8Array>());
+  if (const Napi::Value given = options.Get("attributes"); given.IsTypedArray()) {
+    auto attributes = given.As<Napi::Uint8Array>();
+    javascript.attributes = Napi::Persistent(attributes);
+    session.attributes = {reinterpret_cast<char*>(attributes.Data()), attributes.ByteLength()};
+  }
   const Napi::Object created = environment->session_class.New({});
   if (created.IsEmpty()) return env.Undefined();
   Unwrap(created)->loop_ = std::make_shared<SessionLoop>(
@@ -101,8 +111,12 @@ void FuseSessionObject::InvalidateInode(const Napi::CallbackInfo& info) {
 
 void FuseSessionObject::InvalidateEntry(const Napi::CallbackInfo& info) {
   auto name = info[1].As<Napi::Uint8Array>();
-  loop_->session().notifier().InvalidateEntry(ToU64(info[0]), reinterpret_cast<const char*>(name.Data()),
-                                              name.ByteLength());
+  loop_->session().InvalidateEntry(ToU64(info[0]), CharactersOf(name));
+}
+
+Napi::Value FuseSessionObject::KnowNames(const Napi::CallbackInfo& info) {
+  auto names = info[1].As<Napi::Uint8Array>();
+  return Napi::Boolean::New(info.Env(), loop_->session().KnowNames(ToU64(info[0]), CharactersOf(names)));
 }
 
 void FuseSessionObject::Store(const Napi::CallbackInfo& info) {

@@ -23,6 +23,7 @@ class SessionLoop final : public Resource, private SessionHost, public std::enab
     Napi::FunctionReference on_request;
     Napi::Reference<Napi::Uint8Array> request;
     Napi::Reference<Napi::Uint8Array> reply;
+    Napi::Reference<Napi::Uint8Array> attributes;
   };
 
   SessionLoop(Environment* environment, UniqueFd device, const SessionOptions& options, JavaScript javascript);

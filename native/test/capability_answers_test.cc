@@ -7,7 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "fuse/inode_set.h"
+#include "fuse/number_set.h"
 #include "test.h"
 
 namespace podfs {
@@ -69,8 +69,8 @@ class Asker {
 
 }  // namespace
 
-TEST(InodeSetKeepsWhatASetKeeps) {
-  InodeSet set(100'000);
+TEST(NumberSetKeepsWhatASetKeeps) {
+  NumberSet set(100'000);
   std::unordered_set<uint64_t> model;
   std::mt19937_64 random(1);
   for (int i = 0; i < 200'000; ++i) {
@@ -89,8 +89,8 @@ TEST(InodeSetKeepsWhatASetKeeps) {
   EXPECT(set.count() == 0 && !set.Contains(1));
 }
 
-TEST(InodeSetForgetsAllWhenItIsFull) {
-  InodeSet set(3);
+TEST(NumberSetForgetsAllWhenItIsFull) {
+  NumberSet set(3);
   for (uint64_t ino = 1; ino <= 4; ++ino) set.Insert(ino);
   EXPECT(set.count() == 1 && set.Contains(4) && !set.Contains(1));
 }

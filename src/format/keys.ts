@@ -134,6 +134,13 @@ export function isSharedKey(key: Uint8Array): boolean {
   return tag !== undefined && tag >= 0x41 && tag <= 0x5a;
 }
 
+/** The inode of whose attributes the record of this key is a part; undefined when it is of none. */
+export function inodeOfAttributes(key: Uint8Array): Ino | undefined {
+  const tag = key[0];
+  if (tag !== Tag.inode && tag !== Tag.directoryTimes && tag !== Tag.content) return undefined;
+  return readU64BigEndian(asBuffer(key), 1) as Ino;
+}
+
 /** @throws FormatError truncated, malformed: also for keys that belong to one cache directory. */
 export function parseKey(bytes: Uint8Array): SharedKey {
   const key = asBuffer(bytes);

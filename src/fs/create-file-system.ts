@@ -1,5 +1,6 @@
 import type { HandleId, Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
+import type { AttributeListener } from "../meta/index.js";
 import type { FsContext } from "./context.js";
 import * as data from "./data.js";
 import * as directories from "./directories.js";
@@ -72,6 +73,10 @@ class ComposedFileSystem implements FileSystem {
 
   getAttributes(ino: Ino): Attributes {
     return lookups.getAttributes(this.#context, ino);
+  }
+
+  watchAttributes(listener: AttributeListener): void {
+    this.#context.metadata.onAttributes(listener);
   }
 
   setAttributes(_caller: Caller, ino: Ino, changes: AttributeChanges): MaybePromise<Attributes> {

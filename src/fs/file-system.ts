@@ -1,6 +1,7 @@
 import type { HandleId, Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
 import type { Time } from "../format/index.js";
+import type { AttributeListener } from "../meta/index.js";
 
 /** Who asks. */
 export interface Caller {
@@ -91,6 +92,11 @@ export interface FileSystem {
   /** Counts one more lookup of an inode whose attributes were sent by readdirplus. */
   remember(ino: Ino): void;
   getAttributes(ino: Ino): Attributes;
+  /**
+   * Tells from now on whose attributes are not what {@link getAttributes} said when they were {@link Attributes.cacheable}.
+   * Of inodes without a name it tells nothing. Where this is absent, what was said must not be repeated.
+   */
+  watchAttributes?(listener: AttributeListener): void;
   setAttributes(caller: Caller, ino: Ino, changes: AttributeChanges): MaybePromise<Attributes>;
   readLink(ino: Ino): Name;
 

@@ -1,3 +1,4 @@
+export type { AttributeListener } from "../meta/index.js";
 export { createFileSystem, type FileSystemOptions } from "./create-file-system.js";
 export { FsError, type FsErrorKind } from "./errors.js";
 export type {

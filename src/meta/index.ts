@@ -6,6 +6,7 @@ export { LmdbStore } from "./lmdb/lmdb-store.js";
 export type { ChangedKeys } from "./log/apply-segment.js";
 export { DivergedError, MetaError, type MetaErrorKind, type UnpublishedWork } from "./meta-error.js";
 export type {
+  AttributeListener,
   LocalFile,
   Metadata,
   MetadataLog,

@@ -46,6 +46,12 @@ export interface LocalChange {
   readonly record: Uint8Array | undefined;
 }
 
+/** What a directory's times are once names have come or gone in it. */
+export interface TouchedDirectory {
+  readonly ino: Ino;
+  readonly times: DirectoryTimes;
+}
+
 /** One operation while it runs: writes through to the store, and remembers what is to be shipped. */
 export class MetadataWriter extends MetadataReader implements MetadataTransaction {
   readonly seq: OpSeq;
@@ -53,6 +59,8 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
   /** In order; a later entry of the same key wins. */
   readonly entries: LogEntry[] = [];
   readonly localChanges: LocalChange[] = [];
+  /** In order. */
+  readonly touched: TouchedDirectory[] = [];
   dependencies = NO_DEPENDENCIES;
   #inodes: number;
   #contentBytes: number;
@@ -209,8 +217,10 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
     const key = directoryTimesKey(entry.ino);
     const before = this.#tx.get(key);
     assert(before !== undefined, `directory ${entry.ino} has no times to touch`);
-    this.#tx.put(key, encodeDirectoryTimes(applyTouch(decodeDirectoryTimes(before), entry)));
+    const times = applyTouch(decodeDirectoryTimes(before), entry);
+    this.#tx.put(key, encodeDirectoryTimes(times));
     this.entries.push(entry);
+    this.touched.push({ ino: entry.ino, times });
   }
 
   #putExtent(ino: Ino, group: number, record: Buffer): void {

@@ -116,12 +116,22 @@ export interface PendingOperation {
   readonly sizeBytes: number;
 }
 
+/** Hears of attributes that are not what they were, after each commit and before anything else happens. */
+export interface AttributeListener {
+  /** All of an inode's may be others. */
+  changed(ino: Ino): void;
+  /** Names came or went in a directory: these are others, and no more. */
+  touched(directory: Ino, times: Pick<DirectoryTimes, "mtime" | "ctime" | "nlink">): void;
+}
+
 /** The metadata of one mounted volume: typed records over a {@link MetaStore}. */
 export interface Metadata extends MetadataView {
   /** Runs `change` as one transaction. Whatever it throws rolls everything back. */
   update<T>(change: (tx: MetadataTransaction) => T): T;
   /** Called after each update that left an operation to ship, in seq order. */
   onOperation(listener: (operation: PendingOperation) => void): void;
+  /** Of what this mount changes; not of what a follower applies. */
+  onAttributes(listener: AttributeListener): void;
   /**
    * A file was uploaded after it had been removed here: a pending operation before the removal gets its content.
    * @returns whether that could be done

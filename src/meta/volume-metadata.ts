@@ -1,19 +1,20 @@
 import type { ChunkHash, ContentId, Ino, Name, OpSeq } from "../base/index.js";
-import type {
-  ChunkRecord,
-  ContentRecord,
-  DentryRecord,
-  DirectoryTimes,
-  InodeRecord,
-  PackNumber,
-  PackRecord,
+import {
+  type ChunkRecord,
+  type ContentRecord,
+  type DentryRecord,
+  type DirectoryTimes,
+  type InodeRecord,
+  inodeOfAttributes,
+  type PackNumber,
+  type PackRecord,
 } from "../format/index.js";
 import type { FileContent } from "./content-records.js";
 import { deriveState } from "./derived-state.js";
 import { addLateContent, type LatePlace } from "./late-content.js";
 import { decodeLocalFile, factKey, LocalRange, localKey, numberOfKey, operationKey } from "./local-records.js";
 import { MetaError } from "./meta-error.js";
-import type { LocalFile, Metadata, MetadataTransaction, PendingOperation } from "./metadata.js";
+import type { AttributeListener, LocalFile, Metadata, MetadataTransaction, PendingOperation } from "./metadata.js";
 import { MetadataReader } from "./metadata-reader.js";
 import { type LocalChange, MetadataWriter } from "./metadata-writer.js";
 import { decodeOperation, encodeOperation, pendingOperationOf, type Totals } from "./operation.js";
@@ -55,6 +56,7 @@ export class VolumeMetadata implements Metadata {
   readonly #journal: OperationJournal | undefined;
   readonly #readOnly: boolean;
   readonly #listeners: ((operation: PendingOperation) => void)[] = [];
+  readonly #attributeListeners: AttributeListener[] = [];
   #nextSeq: OpSeq;
   #nextPack: PackNumber;
   #totals: Totals;
@@ -81,6 +83,10 @@ export class VolumeMetadata implements Metadata {
 
   onOperation(listener: (operation: PendingOperation) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onAttributes(listener: AttributeListener): void {
+    this.#attributeListeners.push(listener);
   }
 
   addLateContent(ino: Ino, content: FileContent, place: LatePlace): boolean {
@@ -243,6 +249,7 @@ export class VolumeMetadata implements Metadata {
 
   #committed(writer: MetadataWriter, encoded: Buffer | undefined): void {
     const { seq, localChanges } = writer;
+    for (const listener of this.#attributeListeners) tellAttributes(writer, listener);
     if (encoded !== undefined || localChanges.length > 0) {
       this.#journal?.append({ seq, operation: encoded, localChanges });
     }
@@ -254,4 +261,13 @@ export class VolumeMetadata implements Metadata {
     const pending = pendingOperationOf(writer, encoded.length);
     for (const listener of this.#listeners) listener(pending);
   }
+}
+
+function tellAttributes({ entries, localChanges, touched }: MetadataWriter, listener: AttributeListener): void {
+  for (const entry of entries) {
+    const ino = entry.op === "touch" ? undefined : inodeOfAttributes(entry.key);
+    if (ino !== undefined) listener.changed(ino);
+  }
+  for (const { ino } of localChanges) listener.changed(ino);
+  for (const { ino, times } of touched) listener.touched(ino, times);
 }

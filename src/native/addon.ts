@@ -99,6 +99,9 @@ export interface ContentFile {
   close(): void;
 }
 
+/** An inode number, a fuse_attr_out, and room to a power of two. */
+export const ATTRIBUTE_SLOT_BYTES = 128;
+
 export interface FuseSessionOptions {
   /** Open, mounted `/dev/fuse` descriptor. The session owns and closes it. */
   readonly fd: number;
@@ -112,6 +115,13 @@ export interface FuseSessionOptions {
    * the handler has queued runs.
    */
   readonly reply: Uint8Array;
+  /**
+   * Zeroed, {@link ATTRIBUTE_SLOT_BYTES} times a power of two: answers to GETATTR that the engine repeats by itself
+   * (native/fuse/attribute_answers.h), each `ino` (u64, 0: none) and a fuse_attr_out, in the place that the lowest bits of
+   * `ino` give. The engine fills in what `onRequest` answers; whoever passes it takes out what is not right any more,
+   * before the turn in which that changed ends. Borrowed for the session's life. Absent: it repeats none.
+   */
+  readonly attributes?: Uint8Array;
   /** Ask the kernel for passthrough. It may still say no: see {@link NegotiatedSession}. */
   readonly passthrough: boolean;
   /** 1, or 2 when the cache directory is itself on a stacked filesystem (overlayfs). */
@@ -169,6 +179,12 @@ export interface FuseSession {
   /** FUSE_NOTIFY_*: sent from a native thread, never blocks; ENOENT is ignored. */
   invalidateInode(ino: number, offset: number, length: number): void;
   invalidateEntry(parent: number, name: Uint8Array): void;
+  /**
+   * All names there are in a directory now, each with a NUL behind it: the engine says "no" to others by itself from now on,
+   * until it has too many. Names that requests make are added by themselves; those made here, by {@link invalidateEntry}.
+   * Returns false, and takes nothing, while a request waits for its answer.
+   */
+  knowNames(directory: number, names: Uint8Array): boolean;
   store(ino: number, offset: number, data: Uint8Array): void;
   /** Counters since start, by FUSE opcode: [opcode, requests, opcode, requests, …]. Includes native ones. */
   counters(): number[];

@@ -18,7 +18,7 @@ export type {
   MeasuringLoop,
   NegotiatedSession,
 } from "./addon.js";
-export { REPLY_LATER, REPLY_NONE } from "./addon.js";
+export { ATTRIBUTE_SLOT_BYTES, REPLY_LATER, REPLY_NONE } from "./addon.js";
 export type {
   CudaDevice,
   CudaDriver,

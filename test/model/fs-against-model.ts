@@ -3,6 +3,7 @@ import type { HandleId, Ino } from "../../src/base/index.js";
 import type { Attributes, RenameMode } from "../../src/fs/index.js";
 import { FsFixture, kindOf, nameOf, O_RDWR, USER } from "../support/fs-fixture.js";
 import type { SeededRandom } from "../support/random.js";
+import { RepeatedAttributes } from "../support/repeated-attributes.js";
 import { ModelError, type ModelNode, type Place, PosixModel } from "./posix-model.js";
 
 const NAMES = ["a", "b", "c", "d", "e"];
@@ -17,7 +18,7 @@ interface OpenFile {
 
 /**
  * Does the same random things to the filesystem and to the model, and compares after each: errors, attributes, and that
- * times change exactly when the model says.
+ * times change exactly when the model says. What the engine would still repeat of earlier answers must be what is true now.
  */
 export class FsAgainstModel {
   readonly #random: SeededRandom;
@@ -28,9 +29,13 @@ export class FsAgainstModel {
   readonly #lookups = new Map<ModelNode, number>();
   readonly #open: OpenFile[] = [];
   #before = new Map<ModelNode, Attributes>();
+  #repeated: RepeatedAttributes;
+  /** How often an answer was there to be repeated: the comparison must not be of nothing. */
+  #repetitions = 0;
 
   constructor(random: SeededRandom) {
     this.#random = random;
+    this.#repeated = new RepeatedAttributes(this.#fixture.fs);
     const { mode, uid, gid } = this.#fixture.attributes(1 as Ino);
     this.#model = new PosixModel({ mode: mode & 0o7777, uid, gid });
     this.#inos.set(this.#model.root, 1 as Ino);
@@ -45,11 +50,13 @@ export class FsAgainstModel {
     }
     this.#compareTree();
     this.#checkRecords();
+    expect(this.#repetitions).toBeGreaterThan(steps);
   }
 
   /** Kills and starts the filesystem: what has a name is as it was, and nothing else is left. */
   async restart(): Promise<void> {
     await this.#fixture.restart();
+    this.#repeated = new RepeatedAttributes(this.#fixture.fs);
     // Nothing happens in this step, so no time may change.
     this.#model.step += 1;
     this.#open.length = 0;
@@ -326,6 +333,12 @@ export class FsAgainstModel {
     for (const node of [...this.#inos.keys()]) this.#dropUnknown(node);
     for (const [node, ino] of this.#inos) {
       const real = this.#fixture.attributes(ino);
+      const repeated = this.#repeated.repeated(ino);
+      if (repeated !== undefined) {
+        this.#repetitions++;
+        expect(repeated).toEqual(this.#repeated.answerOf(real));
+      }
+      this.#repeated.learn(real);
       const { uid, gid } = node;
       const mode = TYPE_BITS[node.type] | node.mode;
       expect(real).toMatchObject({ mode, uid, gid, nlink: this.#model.links(node) });

@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { loadAddon } from "../../src/native/index.js";
+import { ATTRIBUTE_SLOT_BYTES, loadAddon } from "../../src/native/index.js";
 import { MiniFilesystem, type OpenMode } from "./support/mini-filesystem.js";
+import { Opcode, writeAttr } from "./support/protocol.js";
 
 const run = promisify(execFile);
 const MIB = 1 << 20;
@@ -52,6 +53,66 @@ describe.skipIf(!hasFuse)("a FUSE session (skipped without /dev/fuse and root)",
     const counters = fs.session.counters();
     expect(counters[counters.indexOf(ioctl) + 1]).toBeGreaterThan(0);
     expect(fs.opcodes).not.toContain(ioctl);
+  });
+
+  test("attributes that are known are answered without JavaScript, for as long as they stand in the table", async () => {
+    await fs.unmount();
+    const attributes = new Uint8Array(4 * ATTRIBUTE_SLOT_BYTES);
+    fs = await MiniFilesystem.mount(addon, { attributes });
+    addFile("a", "served", randomBytes(1234));
+    const size = async () => (await stat(fs.path("a"))).size;
+    // Learnt is what the kernel may keep for good, which is nothing here.
+    expect(await size()).toBe(1234);
+    expect(Buffer.from(attributes).every((byte) => byte === 0)).toBe(true);
+    const table = new DataView(attributes.buffer);
+    const { ino } = fs.files.get("a")!;
+    const put = (ino: number, mode: number, size: number): void => {
+      writeAttr(table, ino * ATTRIBUTE_SLOT_BYTES + 24, { ino, mode, stat: new Float64Array([size]) });
+      table.setUint32(ino * ATTRIBUTE_SLOT_BYTES, ino, true);
+    };
+    put(1, 0o40755, 0);
+    put(ino, 0o100644, 4242);
+    fs.opcodes.length = 0;
+    expect(await size()).toBe(4242);
+    expect(fs.opcodes).toContain(Opcode.lookup);
+    expect(fs.opcodes).not.toContain(Opcode.getattr);
+    table.setUint32(ino * ATTRIBUTE_SLOT_BYTES, 0, true);
+    expect(await size()).toBe(1234);
+  });
+
+  test("names that are not in a directory known whole are said to be absent without JavaScript", async () => {
+    addFile("a", "served");
+    fs.absentEntries = true;
+    const isThere = (name: string) =>
+      stat(fs.path(name)).then(
+        () => true,
+        () => false,
+      );
+    expect(await isThere("b")).toBe(false);
+    expect(fs.session.knowNames(1, Buffer.from("a\0"))).toBe(true);
+    fs.lookups = 0;
+    expect(await isThere("b")).toBe(false);
+    expect(fs.lookups).toBe(0);
+    expect(await isThere("a")).toBe(true);
+    // The daemon makes a name, and tells the kernel.
+    addFile("b", "served");
+    fs.session.invalidateEntry(1, Buffer.from("b"));
+    expect(await isThere("b")).toBe(true);
+    expect(await isThere("c")).toBe(false);
+  });
+
+  test("a directory is not taken for known while a request waits", async () => {
+    let release: () => void = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    fs.slowName = { name: "slow", until: () => gate };
+    const slow = stat(fs.path("slow")).catch(() => undefined);
+    while (fs.lookups === 0) await sleep(1);
+    expect(fs.session.knowNames(1, Buffer.from("a\0"))).toBe(false);
+    release();
+    await slow;
+    expect(fs.session.knowNames(1, Buffer.from("a\0"))).toBe(true);
   });
 
   test("an answer that waits for the event loop does not hold up others", async () => {

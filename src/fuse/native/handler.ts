@@ -1,4 +1,5 @@
 import type { FileSystem } from "../../fs/index.js";
+import type { KnownDirectories } from "./known-directories.js";
 import type { OpenModes } from "./open-modes.js";
 import type { Outcome } from "./outcome.js";
 import type { Reply } from "./reply.js";
@@ -11,6 +12,7 @@ export interface HandlerContext {
   readonly reply: Reply;
   readonly fileSystem: FileSystem;
   readonly openModes: OpenModes;
+  readonly knownDirectories: Pick<KnownDirectories, "missed">;
   /** close(2) of a file opened for writing must reach the filesystem. */
   readonly flushOnClose: boolean;
   syncAll(): Promise<void>;

@@ -6,13 +6,14 @@ import type { Outcome } from "./outcome.js";
 import { BatchForgetIn, ForgetIn, ForgetOne, LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn } from "./structs.js";
 
 /** LOOKUP. That a name is not there is an answer too, which the kernel keeps. */
-export function lookup({ request, reply, fileSystem }: HandlerContext): Outcome {
+export function lookup({ request, reply, fileSystem, knownDirectories }: HandlerContext): Outcome {
   let attributes: Attributes;
   try {
     attributes = fileSystem.lookup(request.ino, request.name(0));
   } catch (error) {
-    if (error instanceof FsError && error.kind === "not-found") return reply.absentEntry();
-    throw error;
+    if (!(error instanceof FsError) || error.kind !== "not-found") throw error;
+    knownDirectories.missed(request.ino);
+    return reply.absentEntry();
   }
   return reply.entry(attributes);
 }

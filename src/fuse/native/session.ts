@@ -1,4 +1,4 @@
-import { type Ino, InvariantError } from "../../base/index.js";
+import { type Ino, InvariantError, ignore } from "../../base/index.js";
 import type { FileSystem } from "../../fs/index.js";
 import {
   type Addon,
@@ -13,6 +13,8 @@ import { FailureReport } from "../failure-report.js";
 import type { TransportOptions } from "../transport.js";
 import { handlerOf } from "./dispatch.js";
 import type { HandlerContext } from "./handler.js";
+import { KnownAttributes } from "./known-attributes.js";
+import { KnownDirectories } from "./known-directories.js";
 import { countersByName, Opcode, operationName } from "./opcodes.js";
 import { OpenModes } from "./open-modes.js";
 import type { Later } from "./outcome.js";
@@ -66,8 +68,9 @@ export class Session {
     this.#failures = new FailureReport(options);
     const { fd, passthrough, maxStackDepth, readOnly } = options;
     const fixed = { dataThreads: DATA_THREADS, spinMicros: SPIN_MICROS, maxWriteBytes: MAX_WRITE_BYTES };
+    const attributes = watchedAttributes(fileSystem);
     this.#native = addon.createFuseSession(
-      { fd, request, reply, passthrough, maxStackDepth, readOnly, ...fixed },
+      { fd, request, reply, passthrough, maxStackDepth, readOnly, ...attributes, ...fixed },
       this.#events(),
     );
     this.#openModes = new OpenModes({
@@ -79,6 +82,8 @@ export class Session {
       reply: this.#reply,
       fileSystem,
       openModes: this.#openModes,
+      // Where others write, no directory is known for long.
+      knownDirectories: readOnly ? { missed: ignore } : new KnownDirectories(fileSystem, this.#native),
       flushOnClose: options.flushOnClose,
       syncAll: () => options.syncAll(),
     };
@@ -176,4 +181,12 @@ export class Session {
     }
     this.#options.onEnd(error);
   }
+}
+
+/** The table of what the engine may repeat, where somebody says when it must not any more. */
+function watchedAttributes(fileSystem: FileSystem): { readonly attributes?: Uint8Array } {
+  if (fileSystem.watchAttributes === undefined) return {};
+  const known = new KnownAttributes();
+  fileSystem.watchAttributes(known);
+  return { attributes: known.table };
 }

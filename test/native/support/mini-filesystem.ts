@@ -45,6 +45,8 @@ export class MiniFilesystem {
   slowName: { name: string; until: () => Promise<void> } | undefined;
   /** Of the requests that came to JavaScript, in order. */
   readonly opcodes: number[] = [];
+  /** Says that a name is not there by an entry of inode 0, as podfs does. */
+  absentEntries = false;
   lookups = 0;
   finished = false;
 
@@ -235,6 +237,10 @@ export class MiniFilesystem {
 
   private entry(name: string): number {
     const file = this.files.get(name);
+    if (!file && this.absentEntries) {
+      this.reply.fill(0, 0, 128);
+      return 128;
+    }
     if (!file) return -ENOENT;
     writeEntry(this.out, file.ino);
     this.attr(40, file.ino);

@@ -40,6 +40,7 @@ describe("request handlers", () => {
       reply: new Reply(replyBytes.fill(0xaa), EXCLUSIVE_VALIDITY),
       fileSystem,
       openModes: new OpenModes({ session, onPassthroughLost: () => {} }),
+      knownDirectories: { missed: () => {} },
       flushOnClose: false,
       syncAll: async () => undefined,
     });

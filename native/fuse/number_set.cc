@@ -1,4 +1,4 @@
-#include "fuse/inode_set.h"
+#include "fuse/number_set.h"
 
 #include <cassert>
 #include <utility>
@@ -11,28 +11,28 @@ constexpr size_t kSlotsMin = 1024;
 constexpr uint64_t kSpread = 0x9E3779B97F4A7C15;
 }  // namespace
 
-size_t InodeSet::HomeOf(uint64_t ino) const { return (ino * kSpread >> 32) & (slots_.size() - 1); }
+size_t NumberSet::HomeOf(uint64_t number) const { return (number * kSpread >> 32) & (slots_.size() - 1); }
 
-size_t InodeSet::SlotOf(uint64_t ino) const {
-  size_t slot = HomeOf(ino);
-  while (slots_[slot] != 0 && slots_[slot] != ino) slot = (slot + 1) & (slots_.size() - 1);
+size_t NumberSet::SlotOf(uint64_t number) const {
+  size_t slot = HomeOf(number);
+  while (slots_[slot] != 0 && slots_[slot] != number) slot = (slot + 1) & (slots_.size() - 1);
   return slot;
 }
 
-bool InodeSet::Contains(uint64_t ino) const { return count_ > 0 && slots_[SlotOf(ino)] == ino; }
+bool NumberSet::Contains(uint64_t number) const { return count_ > 0 && slots_[SlotOf(number)] == number; }
 
-void InodeSet::Insert(uint64_t ino) {
-  assert(ino != 0);
-  if (Contains(ino)) return;
-  if (count_ >= count_max_) Clear();
+void NumberSet::Insert(uint64_t number) {
+  assert(number != 0);
+  if (Contains(number)) return;
+  if (full()) Clear();
   if ((count_ + 1) * 2 > slots_.size()) Grow();
-  slots_[SlotOf(ino)] = ino;
+  slots_[SlotOf(number)] = number;
   ++count_;
 }
 
-void InodeSet::Erase(uint64_t ino) {
-  if (!Contains(ino)) return;
-  size_t gap = SlotOf(ino);
+void NumberSet::Erase(uint64_t number) {
+  if (!Contains(number)) return;
+  size_t gap = SlotOf(number);
   // What was pushed past the gap moves back into it, so that it is still found.
   for (size_t slot = gap;;) {
     slot = (slot + 1) & (slots_.size() - 1);
@@ -46,16 +46,16 @@ void InodeSet::Erase(uint64_t ino) {
   --count_;
 }
 
-void InodeSet::Clear() {
+void NumberSet::Clear() {
   slots_.assign(slots_.size(), 0);
   count_ = 0;
 }
 
-void InodeSet::Grow() {
+void NumberSet::Grow() {
   std::vector<uint64_t> old =
       std::exchange(slots_, std::vector<uint64_t>(slots_.empty() ? kSlotsMin : slots_.size() * 2));
-  for (const uint64_t ino : old) {
-    if (ino != 0) slots_[SlotOf(ino)] = ino;
+  for (const uint64_t number : old) {
+    if (number != 0) slots_[SlotOf(number)] = number;
   }
 }
 

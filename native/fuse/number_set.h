@@ -1,4 +1,4 @@
-// A bounded set of inode numbers.
+// A bounded set of numbers: inodes, fingerprints.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,23 @@ namespace podfs {
 // may be forgotten belongs into it.
 //
 // Invariant: at most half of the slots are taken, and no free slot lies between a number's home and its place.
-class InodeSet {
+class NumberSet {
  public:
-  explicit InodeSet(size_t count_max) : count_max_(count_max) {}
+  explicit NumberSet(size_t count_max) : count_max_(count_max) {}
 
-  // `ino` is not 0.
-  void Insert(uint64_t ino);
-  void Erase(uint64_t ino);
-  bool Contains(uint64_t ino) const;
+  // `number` is not 0.
+  void Insert(uint64_t number);
+  void Erase(uint64_t number);
+  bool Contains(uint64_t number) const;
   void Clear();
   size_t count() const { return count_; }
+  // The next number that is new makes it forget all others.
+  bool full() const { return count_ >= count_max_; }
 
  private:
-  size_t HomeOf(uint64_t ino) const;
+  size_t HomeOf(uint64_t number) const;
   // The slot it is in, or the free one where it would be.
-  size_t SlotOf(uint64_t ino) const;
+  size_t SlotOf(uint64_t number) const;
   void Grow();
 
   const size_t count_max_;
