@@ -12,11 +12,15 @@ import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { isMainThread } from "node:worker_threads";
 import { LoopStalls } from "./loop-stalls.mjs";
+import { KEPT_MS } from "./machine-stops.mjs";
+
+const isProgram = (process.argv[1] ?? "").endsWith("loop-delay.mjs");
 
 function monitor(directory) {
   const histogram = monitorEventLoopDelay({ resolution: 1 });
   histogram.enable();
-  const stalls = new LoopStalls();
+  const kept = [];
+  const stalls = new LoopStalls(keepIn(kept));
   let number = 0;
   let since = { cpu: process.cpuUsage(), ms: performance.now() };
   process.on("SIGUSR2", () => {
@@ -33,6 +37,8 @@ function monitor(directory) {
       /** The stretch of time in which the program itself held the loop up the longest, and the longest of all. */
       worst,
       longest,
+      /** Those that may have been longer than they should, with their times: machine-stops.mjs. */
+      stretches: kept,
       memory: process.memoryUsage(),
     };
     const path = join(directory, `${process.pid}.${number++}.json`);
@@ -42,11 +48,23 @@ function monitor(directory) {
     since = { cpu: process.cpuUsage(), ms: performance.now() };
     histogram.reset();
     stalls.reset();
+    kept.length = 0;
   });
-  if (process.argv[1].endsWith("loop-delay.mjs")) {
+  if (isProgram) {
     setInterval(() => {}, 1 << 30);
     console.log("ready");
   }
+}
+
+/** Of an idle process the time that it was late counts, of a daemon what it held up itself. */
+function keepIn(kept) {
+  // CLOCK_MONOTONIC, which other processes can compare with theirs.
+  const originMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  return (stretch, atMs) => {
+    if ((isProgram ? stretch.gapMs : stretch.ownMs) < KEPT_MS) return;
+    const endMs = originMs + atMs;
+    kept.push({ beganMs: endMs - stretch.gapMs, endMs, ...stretch });
+  };
 }
 
 const directory = process.env.PODFS_BENCH_LOOP_DIR;

@@ -35,9 +35,15 @@ export class LoopReader {
   }
 }
 
-/** A process with nothing to do, watched like a daemon: how much of a delay is the machine's. */
-export async function startIdleProcess(directory) {
-  const child = spawn(process.execPath, [PRELOAD], {
+/**
+ * A process with nothing to do, watched like a daemon: how much of a delay is the machine's.
+ *
+ * @param processor it runs on no other
+ */
+export async function startIdleProcess(directory, processor) {
+  const program = [process.execPath, PRELOAD];
+  const [command, ...args] = processor === undefined ? program : ["taskset", "-c", String(processor), ...program];
+  const child = spawn(command, args, {
     env: { ...process.env, PODFS_BENCH_LOOP_DIR: directory },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -11,7 +11,7 @@ import { openSync, readSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 
 /** A look is a read of some microseconds. */
-const LOOK_EVERY_MS = 2;
+export const LOOK_EVERY_MS = 2;
 const NOTHING = { gapMs: 0, idleMs: 0, cpuMs: 0, queueMs: 0, stolenMs: 0, ownMs: 0 };
 
 /**

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { mkdtemp, readFile, realpath, rm } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { run } from "./commands.mjs";
@@ -19,6 +19,15 @@ export async function describeMachine() {
     system: /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "Linux",
     scratchFilesystem: type === "ext2/ext3" ? "ext4" : type,
   };
+}
+
+/** Numbers of the processors that this process, and what it starts, may run on. */
+export async function processors() {
+  const [, list] = /^Cpus_allowed_list:\s*(.+)$/m.exec(await readFile("/proc/self/status", "utf8")) ?? [];
+  return (list ?? "").split(",").flatMap((range) => {
+    const [first, last = first] = range.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
 }
 
 /** What the yardstick "the cache directory's own filesystem" is called. */
