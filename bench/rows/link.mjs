@@ -24,7 +24,7 @@ export const family = {
   id: "link",
   title: "large files to and from the bucket",
   needs: ["root", "fuse"],
-  minutes: 3,
+  minutes: 5,
   measure,
 };
 
