@@ -38,11 +38,12 @@ export class LoopReader {
 /**
  * A process with nothing to do, watched like a daemon: how much of a delay is the machine's.
  *
- * @param processor it runs on no other
+ * @param processor it runs on no other, and has no figures of monitorEventLoopDelay
  */
 export async function startIdleProcess(directory, processor) {
   const program = [process.execPath, PRELOAD];
-  const [command, ...args] = processor === undefined ? program : ["taskset", "-c", String(processor), ...program];
+  const [command, ...args] =
+    processor === undefined ? program : ["taskset", "-c", String(processor), ...program, "bound"];
   const child = spawn(command, args, {
     env: { ...process.env, PODFS_BENCH_LOOP_DIR: directory },
     stdio: ["ignore", "pipe", "inherit"],
