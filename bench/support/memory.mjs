@@ -14,8 +14,6 @@ const PAGE_BYTES = 4096;
 /** Stays free, or the kernel would begin to look for memory. */
 const RESERVE_BYTES = 512 * MIB;
 const BLOCK_MIB_MAX = 1024;
-/** Few page faults: 0.1 s/GiB instead of 0.4 for memory that is backed. Nothing to a C library that is not glibc. */
-const HUGE_PAGES = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 /**
  * Has the host back free memory. It begins to take it again some two seconds later, a part at a time: to be called right before
@@ -27,15 +25,17 @@ const HUGE_PAGES = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
  */
 export async function backMemory(bytes) {
   const mib = Math.floor(Math.min(bytes, (await freeBytes()) - RESERVE_BYTES) / MIB);
-  if (mib <= 0) return;
-  await run(process.execPath, [import.meta.filename, String(mib)], { env: { ...process.env, ...HUGE_PAGES } });
+  if (mib > 0) await run(process.execPath, [import.meta.filename, String(mib)]);
 }
 
 async function freeBytes() {
   return Number(/^MemFree:\s+(\d+) kB/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1]) * 1024;
 }
 
-/** Writes to each page, since a page that is only read need not be one of its own. */
+/**
+ * Writes to each page, since a page that is only read need not be one of its own. Not by huge pages: the page cache is given
+ * others than those then, at least where memory is in pieces, and they cost publishing 0.7 s/GiB (docs/decisions/0009).
+ */
 function touch(mib) {
   const blocks = [];
   for (let left = mib; left > 0; left -= BLOCK_MIB_MAX) {
