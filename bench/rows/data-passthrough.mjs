@@ -74,7 +74,7 @@ async function runJob(job, directory, { round, sizeMiB, seconds }) {
   // Else the disk still writes what others have left, and makes who writes now wait for it.
   if (isNew) {
     await settle();
-    await backMemory(sizeMiB * BACKED_BYTES_PER_MIB);
+    await backMemory(sizeMiB * BACKED_BYTES_PER_MIB, { byHugePages: true });
   }
   const result = await fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) });
   // At once, before it is written back and uploaded while others are measured.

@@ -85,7 +85,7 @@ async function* saves({ context, client, mount, places, bytes }) {
     const took = {};
     for (const how of inTurn([SYNCED, OURS, UNSYNCED], round)) {
       await settle(mount);
-      await backMemory(bytes * BACKED_BYTES_PER_BYTE);
+      await backMemory(bytes * BACKED_BYTES_PER_BYTE, { byHugePages: true });
       const directory = how === OURS ? places[OURS] : places.native;
       took[how] = await client.ask("save", { how, directory, name: `${how.replaceAll(" ", "")}-${round}` });
     }
@@ -122,7 +122,7 @@ async function* restores({ context, client, mount, places, bytes, workspace }) {
         // Once more, for the page cache to have it.
         if (isCold) {
           await client.ask("drop", { directories: [workspace.directory] });
-          await backMemory(bytes * BACKED_BYTES_PER_BYTE);
+          await backMemory(bytes * BACKED_BYTES_PER_BYTE, { byHugePages: true });
         } else await client.ask(action, request);
         const { seconds, isSame } = await client.ask(action, request);
         if (!isSame) throw new Error(`${how} gave back other tensors`);
