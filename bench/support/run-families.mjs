@@ -43,6 +43,7 @@ export async function runSuite({ kind, families }) {
   const written = options.again ? await inPlaceOf(path, results, families, options.chosen) : results;
   await writeFile(path, `${JSON.stringify(written, null, 1)}\n`);
   console.log(`\n${path}`);
+  await disposeAll();
   if (results.failures.length > 0) process.exitCode = 1;
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { callMount } from "../../dist/mount/index.js";
 import { killCommands, PROJECT, run } from "./commands.mjs";
 import { LoopReader, loopEnvironment } from "./loop-reader.mjs";
-import { scratchDirectory } from "./machine.mjs";
+import { deleteDiscarded, scratchDirectory } from "./machine.mjs";
 
 const PROGRAM = join(PROJECT, "dist/cli/main.js");
 
@@ -12,26 +12,27 @@ const open = new Set();
 
 let isInterrupted = false;
 
-/** Unmounts and deletes whatever is there still. Nothing can be mounted from here on. */
+/** At the end, or on Ctrl-C: unmounts and deletes whatever is there still. Nothing can be mounted from here on. */
 export async function disposeAll() {
   isInterrupted = true;
   killCommands();
   for (const workspace of open) await workspace.dispose();
+  await deleteDiscarded();
 }
 
 /**
  * A machine of its own as far as podfs can tell, in a temporary directory: state, caches, mounts of podfs and of others.
- * `dispose` ends and deletes all of it.
+ * `dispose` ends all of it, and gives its room back.
  */
 export class Workspace {
-  #remove;
+  #discard;
   /** How to end what was mounted or started, newest last. */
   #endings = new Map();
   #disposed;
 
-  constructor(directory, remove) {
+  constructor(directory, discard) {
     this.directory = directory;
-    this.#remove = remove;
+    this.#discard = discard;
     this.environment = {
       ...process.env,
       PODFS_STATE_DIR: join(directory, "state"),
@@ -42,8 +43,8 @@ export class Workspace {
 
   /** @param environment of every podfs command: credentials, as a rule */
   static async create(environment = {}) {
-    const { directory, remove } = await scratchDirectory("podfs-bench-");
-    const workspace = new Workspace(directory, remove);
+    const { directory, discard } = await scratchDirectory("podfs-bench-");
+    const workspace = new Workspace(directory, discard);
     Object.assign(workspace.environment, environment);
     open.add(workspace);
     await workspace.path("loop");
@@ -98,7 +99,7 @@ export class Workspace {
     const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
     for (const mountpoint of mounts.filter((path) => path.startsWith(`${this.directory}/`)))
       await run("umount", ["-l", mountpoint]);
-    await this.#remove();
+    await this.#discard();
     open.delete(this);
   }
 }
