@@ -21,6 +21,9 @@ find_missing_system_packages() {
 find_missing_test_packages() {
   command -v git >/dev/null || missing="$missing git"
   command -v sqlite3 >/dev/null || missing="$missing sqlite3"
+  command -v getfattr >/dev/null || missing="$missing attr"
+  # In a directory that only root has in its PATH.
+  [ -x /usr/sbin/setcap ] || missing="$missing libcap2-bin"
   python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
   # Renamed in Ubuntu 24.04, where every time is 64 bits wide.
   ls /lib/*/libfuse.so.2 /usr/lib/*/libfuse.so.2 >/dev/null 2>&1 || missing="$missing libfuse2"

@@ -6,7 +6,7 @@
 #
 # usage: sh scripts/setup.sh [--force] [--test] [--check]
 #   --force   build again even if nothing changed
-#   --test    also what the tests use: git, python3-venv, sqlite3, libfuse2
+#   --test    also what the tests use: git, python3-venv, sqlite3, libfuse2, attr, libcap2-bin
 #   --check   also what `npm run check` uses: clang-format
 set -eu
 
