@@ -219,10 +219,8 @@ void Session::InvalidateEntry(uint64_t parent, std::string_view name) {
   notifier_.InvalidateEntry(parent, name.data(), name.size());
 }
 
-bool Session::KnowNames(uint64_t directory, std::string_view names) {
-  if (deferred_count() > 0) return false;
-  answers_.absent_names().Know(directory, names);
-  return true;
+void Session::KnowNames(uint64_t directory, std::string_view names) {
+  if (deferred_count() == 0) answers_.absent_names().Know(directory, names);
 }
 
 // --- Handles

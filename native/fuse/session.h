@@ -82,9 +82,9 @@ class Session final : private DataThreads::Router {
   void InvalidateInode(uint64_t ino, int64_t offset, int64_t length);
   // The kernel forgets the name, or that there is none, and so does the engine.
   void InvalidateEntry(uint64_t parent, std::string_view name);
-  // `names`: all that are in the directory now, each with its NUL. False: not taken, because some request waits for
-  // JavaScript, and may make another.
-  bool KnowNames(uint64_t directory, std::string_view names);
+  // `names`: all that are in the directory now, each with its NUL. Does nothing while a request waits for JavaScript:
+  // it may make another.
+  void KnowNames(uint64_t directory, std::string_view names);
   // Idempotent; OnEnd follows.
   void Stop() { End(""); }
   // After OnEnd, or to stop and wait for it. Before the destructor.

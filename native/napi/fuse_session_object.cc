@@ -114,9 +114,9 @@ void FuseSessionObject::InvalidateEntry(const Napi::CallbackInfo& info) {
   loop_->session().InvalidateEntry(ToU64(info[0]), CharactersOf(name));
 }
 
-Napi::Value FuseSessionObject::KnowNames(const Napi::CallbackInfo& info) {
+void FuseSessionObject::KnowNames(const Napi::CallbackInfo& info) {
   auto names = info[1].As<Napi::Uint8Array>();
-  return Napi::Boolean::New(info.Env(), loop_->session().KnowNames(ToU64(info[0]), CharactersOf(names)));
+  loop_->session().KnowNames(ToU64(info[0]), CharactersOf(names));
 }
 
 void FuseSessionObject::Store(const Napi::CallbackInfo& info) {

@@ -27,7 +27,7 @@ class FuseSessionObject : public Napi::ObjectWrap<FuseSessionObject> {
   void SetWriteGate(const Napi::CallbackInfo& info);
   void InvalidateInode(const Napi::CallbackInfo& info);
   void InvalidateEntry(const Napi::CallbackInfo& info);
-  Napi::Value KnowNames(const Napi::CallbackInfo& info);
+  void KnowNames(const Napi::CallbackInfo& info);
   void Store(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
   void Stop(const Napi::CallbackInfo& info);

@@ -182,9 +182,9 @@ export interface FuseSession {
   /**
    * All names there are in a directory now, each with a NUL behind it: the engine says "no" to others by itself from now on,
    * until it has too many. Names that requests make are added by themselves; those made here, by {@link invalidateEntry}.
-   * Returns false, and takes nothing, while a request waits for its answer.
+   * Does nothing while a request waits for its answer.
    */
-  knowNames(directory: number, names: Uint8Array): boolean;
+  knowNames(directory: number, names: Uint8Array): void;
   store(ino: number, offset: number, data: Uint8Array): void;
   /** Counters since start, by FUSE opcode: [opcode, requests, opcode, requests, …]. Includes native ones. */
   counters(): number[];

@@ -6,10 +6,13 @@ import type { FuseSession } from "../../native/index.js";
 const MISSES = 16;
 /** Listing as many takes about a millisecond. */
 const NAMES_MAX = 1000;
-/** In a directory with more than that, so many names are asked for before it is looked at again. */
-const PAUSE_MISSES = 100_000;
+/**
+ * So many before a directory is listed again, however that went: it may be too large, and of a name that came and went (a
+ * lock file) the engine does not say that it is not there.
+ */
+const PAUSE_MISSES = 10_000;
 /** Directories in which misses are counted; with more of them, counting starts again. */
-const DIRECTORIES_MAX = 1024;
+const DIRECTORIES_MAX = 16_384;
 
 /**
  * Tells the engine all names of directories in which names are asked for that are not there, so that it can say so by
@@ -28,15 +31,11 @@ export class KnownDirectories {
   /** A name was asked for, and was not there. */
   missed(directory: Ino): void {
     const misses = (this.#misses.get(directory) ?? 0) + 1;
-    if (misses < MISSES) {
-      if (this.#misses.size >= DIRECTORIES_MAX) this.#misses.clear();
-      this.#misses.set(directory, misses);
-      return;
-    }
+    if (this.#misses.size >= DIRECTORIES_MAX) this.#misses.clear();
+    this.#misses.set(directory, misses < MISSES ? misses : MISSES - PAUSE_MISSES);
+    if (misses < MISSES) return;
     const names = this.#namesOf(directory);
-    if (names === undefined) this.#misses.set(directory, MISSES - PAUSE_MISSES);
-    // Not taken: tried again with the next miss.
-    else if (this.#native.knowNames(directory, names)) this.#misses.delete(directory);
+    if (names !== undefined) this.#native.knowNames(directory, names);
   }
 
   /** Each with a NUL behind it; undefined when there are too many. */
