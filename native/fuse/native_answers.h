@@ -34,8 +34,9 @@ class NativeAnswers {
   void Learn(const InHeader& header, const char* body, size_t bytes, int error, const void* reply, size_t reply_bytes);
   // JavaScript answers later.
   void Postponed(const InHeader& header) { capabilities_.Postponed(header); }
-  // The daemon tells the kernel that others have changed an inode, or made a name.
+  // The daemon tells the kernel that an inode is not what it was.
   void ForgetInode(uint64_t ino);
+  // For what no request tells of: names that the daemon makes or lists.
   AbsentNames& absent_names() { return absent_names_; }
 
  private:
