@@ -43,12 +43,17 @@ async function* measure(context) {
       "local",
     );
     const loop = await EventLoopRow.start(workspace, family);
-    const places = { [native]: await workspace.path("native"), [OURS]: mount.directory };
+    const places = {
+      [native]: { directory: await workspace.path("native"), watched: (_what, action) => action() },
+      [OURS]: {
+        directory: mount.directory,
+        watched: (what, action) => loop.during(mount, what, action),
+      },
+    };
     const sizeMiB = context.pick(1024, 128);
-    for (const place of Object.values(places))
-      await bash(`dd if=/dev/urandom of=${join(place, "read")} bs=1M count=${sizeMiB} status=none`);
+    for (const { directory } of Object.values(places))
+      await bash(`dd if=/dev/urandom of=${join(directory, "read")} bs=1M count=${sizeMiB} status=none`);
     await mount.flush();
-    await loop.ignore(mount);
     for (const job of DATA_JOBS) {
       const row = new Row(describe(job, native));
       for (let round = 0; round < context.rounds(5); round++) {
@@ -57,7 +62,6 @@ async function* measure(context) {
         for (const name of inTurn(Object.keys(places), round))
           figures[name] = await runJob(job, places[name], { round, sizeMiB, seconds: context.pick(3, 1) });
         row.add(figures);
-        await loop.take(mount, job.title);
       }
       yield row.finish();
     }
@@ -67,7 +71,7 @@ async function* measure(context) {
   }
 }
 
-async function runJob(job, directory, { round, sizeMiB, seconds }) {
+async function runJob(job, { directory, watched }, { round, sizeMiB, seconds }) {
   const isNew = job.rw.includes("write");
   const file = join(directory, isNew ? `${job.id}-${round}` : "read");
   const isTimed = job.rw.startsWith("rand");
@@ -76,7 +80,7 @@ async function runJob(job, directory, { round, sizeMiB, seconds }) {
     await settle();
     await backMemory(sizeMiB * BACKED_BYTES_PER_MIB, { byHugePages: true });
   }
-  const result = await fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) });
+  const result = await watched(job.title, () => fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) }));
   // At once, before it is written back and uploaded while others are measured.
   if (isNew) await rm(file);
   return result;

@@ -32,10 +32,9 @@ async function* measure(context) {
     const seconds = context.pick(3, 1);
     await bash(`dd if=/dev/urandom of=${join(mount.directory, "read")} bs=1M count=${sizeMiB} status=none`);
     await mount.flush();
-    await loop.ignore(mount);
     const contestants = {
       [BARE]: (job) => onBareLoop(bare, job),
-      [OURS]: (job, round) => onMount(mount.directory, job, round),
+      [OURS]: (job, round) => loop.during(mount, job.title, () => onMount(mount.directory, job, round)),
     };
     for (const job of DATA_JOBS) {
       const row = new Row(describe(job));
@@ -48,7 +47,6 @@ async function* measure(context) {
           figures[name] = await contestants[name]({ ...requestEach(job), sizeMiB, seconds }, round);
         }
         row.add(figures);
-        await loop.take(mount, job.title);
       }
       yield row.finish();
     }

@@ -108,10 +108,7 @@ class PodfsMover {
    */
   async put() {
     await copyFile(this.source, join(this.#mount.directory, "file"));
-    await this.loop.ignore(this.#mount);
-    const seconds = await timed(() => this.#mount.flush());
-    await this.loop.take(this.#mount, "publishing");
-    return seconds;
+    return await this.loop.during(this.#mount, "publishing", () => timed(() => this.#mount.flush()));
   }
 
   async mountCold() {
@@ -120,10 +117,9 @@ class PodfsMover {
   }
 
   async get() {
-    await this.loop.ignore(this.#cold);
     const file = join(this.#cold.directory, "file");
-    const seconds = await timed(() => run("dd", [`if=${file}`, "of=/dev/null", "bs=1M", "status=none"]));
-    await this.loop.take(this.#cold, "reading cold");
+    const read = () => run("dd", [`if=${file}`, "of=/dev/null", "bs=1M", "status=none"]);
+    const seconds = await this.loop.during(this.#cold, "reading cold", () => timed(read));
     await this.#cold.unmount();
     return seconds;
   }

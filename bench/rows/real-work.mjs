@@ -38,9 +38,8 @@ async function* measure(context) {
           await mkdir(directory, { recursive: true });
           await task.before?.(directory);
           await settle(mount);
-          await loop.ignore(mount);
-          figures[name] = await timed(() => task.run(directory));
-          if (name === OURS) await loop.take(mount, task.title);
+          const measure = () => timed(() => task.run(directory));
+          figures[name] = await (name === OURS ? loop.during(mount, task.title, measure) : measure());
         }
         row.add(figures);
       }

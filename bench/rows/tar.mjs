@@ -54,12 +54,12 @@ async function* measure(context) {
       for (const name of inTurn(Object.keys(places), round)) {
         await settle();
         const before = await store.list("tar/");
-        await loop.ignore(mount);
-        figures[name] = await unpack(archive, join(places[name].directory, `round-${round}`));
-        await places[name].flush();
-        if (name !== OURS) continue;
-        await loop.take(mount, "tar x and its upload");
-        rows.objects.add({ [OURS]: (await store.list("tar/")).length - before.length });
+        const measure = async () => {
+          figures[name] = await unpack(archive, join(places[name].directory, `round-${round}`));
+          await places[name].flush();
+        };
+        await (name === OURS ? loop.during(mount, "tar x and its upload", measure) : measure());
+        if (name === OURS) rows.objects.add({ [OURS]: (await store.list("tar/")).length - before.length });
       }
       rows.native.add(figures);
       if (RCLONE in figures) rows.rclone.add(figures);

@@ -11,16 +11,13 @@ import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { isMainThread } from "node:worker_threads";
-import { LoopStalls } from "./loop-stalls.mjs";
-import { KEPT_MS } from "./machine-stops.mjs";
+import { KEPT_MS, LoopStalls } from "./loop-stalls.mjs";
 
 const isProgram = (process.argv[1] ?? "").endsWith("loop-delay.mjs");
-/** One of those that run on every processor: the histogram's timer is half of what they take, and nobody looks at it. */
-const isBound = isProgram && process.argv[2] === "bound";
 
 function monitor(directory) {
   const histogram = monitorEventLoopDelay({ resolution: 1 });
-  if (!isBound) histogram.enable();
+  histogram.enable();
   const kept = [];
   const stalls = new LoopStalls(keepIn(kept));
   let number = 0;
@@ -39,7 +36,7 @@ function monitor(directory) {
       /** The stretch of time in which the program itself held the loop up the longest, and the longest of all. */
       worst,
       longest,
-      /** Those that may have been longer than they should, with their times: machine-stops.mjs. */
+      /** Those that the program held up, with their times: machine-stops.mjs. */
       stretches: kept,
       memory: process.memoryUsage(),
     };
@@ -58,12 +55,11 @@ function monitor(directory) {
   }
 }
 
-/** Of an idle process the time that it was late counts, of a daemon what it held up itself. */
 function keepIn(kept) {
   // CLOCK_MONOTONIC, which other processes can compare with theirs.
   const originMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
   return (stretch, atMs) => {
-    if ((isProgram ? stretch.gapMs : stretch.ownMs) < KEPT_MS) return;
+    if (stretch.ownMs < KEPT_MS) return;
     const endMs = originMs + atMs;
     kept.push({ beganMs: endMs - stretch.gapMs, endMs, ...stretch });
   };

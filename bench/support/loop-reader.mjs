@@ -25,6 +25,10 @@ export class LoopReader {
     this.#directory = directory;
   }
 
+  get pid() {
+    return this.#pid;
+  }
+
   async read() {
     const path = join(this.#directory, `${this.#pid}.${this.#number++}.json`);
     process.kill(this.#pid, "SIGUSR2");
@@ -35,16 +39,9 @@ export class LoopReader {
   }
 }
 
-/**
- * A process with nothing to do, watched like a daemon: how much of a delay is the machine's.
- *
- * @param processor it runs on no other, and has no figures of monitorEventLoopDelay
- */
-export async function startIdleProcess(directory, processor) {
-  const program = [process.execPath, PRELOAD];
-  const [command, ...args] =
-    processor === undefined ? program : ["taskset", "-c", String(processor), ...program, "bound"];
-  const child = spawn(command, args, {
+/** A process with nothing to do, watched like a daemon: how much of a delay is the machine's. */
+export async function startIdleProcess(directory) {
+  const child = spawn(process.execPath, [PRELOAD], {
     env: { ...process.env, PODFS_BENCH_LOOP_DIR: directory },
     stdio: ["ignore", "pipe", "inherit"],
   });

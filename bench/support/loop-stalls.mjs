@@ -11,7 +11,9 @@ import { openSync, readSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 
 /** A look is a read of some microseconds. */
-export const LOOK_EVERY_MS = 2;
+const LOOK_EVERY_MS = 2;
+/** Stretches in which the program itself held the loop up for less are not kept one by one. */
+export const KEPT_MS = 5;
 const NOTHING = { gapMs: 0, idleMs: 0, cpuMs: 0, queueMs: 0, stolenMs: 0, ownMs: 0 };
 
 /**

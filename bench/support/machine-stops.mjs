@@ -1,60 +1,83 @@
 /**
- * Which part of a stall was the whole machine standing still. A virtual machine can be stopped by its host with nothing said:
- * whoever ran then has the time as processor time (docs/decisions/0010). Idle processes see it, one bound to each processor: when
- * all of them are late at once, and none waits for its processor, nobody computed.
+ * Which part of a stall was the machine standing still. The host of a virtual machine can stop one of its processors with
+ * nothing said: whoever ran there has the time as processor time (docs/decisions/0010). bench/native/processor-stops.c sees
+ * when that happens, and how much of it a program was charged with.
+ */
+import { spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { firstWords } from "./commands.mjs";
+import { KEPT_MS } from "./loop-stalls.mjs";
+
+/** Within this time the watch has told of what it saw. */
+const TOLD_WITHIN_MS = 5;
+
+/**
+ * @typedef {object} Stop  a time in which one processor did not run
+ * @property {number} processor
+ * @property {number} beganMs  CLOCK_MONOTONIC, which all processes share
+ * @property {number} endMs
+ * @property {number} takenMs  what of it the program has as processor time
  *
- * All of it errs in one direction, too little: what is left stays an upper bound of what is the program's.
- */
-import { LOOK_EVERY_MS } from "./loop-stalls.mjs";
-
-/** Shorter stretches are not kept, by nobody. */
-export const KEPT_MS = 5;
-/** A timer of libuv is not late before that: it counts whole milliseconds. */
-const DUE_AFTER_MS = LOOK_EVERY_MS + 1;
-
-/**
- * @typedef {import("./loop-stalls.mjs").Stretch & { beganMs: number, endMs: number }} KeptStretch  CLOCK_MONOTONIC, which all
- *   processes share
+ * @typedef {import("./loop-stalls.mjs").Stretch & { beganMs: number, endMs: number }} KeptStretch
  */
 
+/** Watches the processors for one program's main thread. */
+export class MachineStops {
+  #child;
+  #text = "";
+  /** @type {Stop[]} */
+  #stops = [];
+
+  /**
+   * @param {string} watch bench/native/processor-stops.c, compiled
+   * @param {number} pid the program
+   * @throws Error it may have no threads of real-time priority
+   */
+  static async start(watch, pid) {
+    const stops = new MachineStops();
+    stops.#child = spawn(watch, [String(pid)], { stdio: ["ignore", "pipe", "inherit"] });
+    await firstWords(stops.#child);
+    stops.#child.stdout.on("data", (bytes) => stops.#read(String(bytes)));
+    return stops;
+  }
+
+  /** @returns {Promise<Stop[]>} since the last call */
+  async take() {
+    await sleep(TOLD_WITHIN_MS);
+    return this.#stops.splice(0);
+  }
+
+  end() {
+    this.#child.kill();
+  }
+
+  #read(text) {
+    const lines = (this.#text + text).split("\n");
+    this.#text = lines.pop();
+    for (const line of lines) {
+      const [processor, ...nanos] = line.split(" ").map(Number);
+      const [beganMs, endMs, takenMs] = nanos.map((ns) => ns / 1e6);
+      this.#stops.push({ processor, beganMs, endMs, takenMs });
+    }
+  }
+}
+
 /**
- * The longest of a program's stretches by its own part, without what the machine stood still in it.
+ * The longest of a program's stretches by its own part, without what it was charged with while its processor stood still. What
+ * the watch cannot tell for certain stays in, so this is an upper bound of what is the program's.
  *
  * @param {{ worst: import("./loop-stalls.mjs").Stretch, stretches: readonly KeptStretch[] }} program
- * @param {readonly (readonly KeptStretch[])[]} idle  of each processor's idle process; none: nothing is known of the machine
+ * @param {readonly Stop[]} stops
  */
-export function ownMsWithoutStops({ worst, stretches }, idle) {
-  const stops = commonStops(idle);
-  const own = stretches.map((stretch) => stretch.ownMs - stoppedMs(stretch, stops));
+export function ownMsWithoutStops({ worst, stretches }, stops) {
+  const own = stretches.map((stretch) => stretch.ownMs - takenMs(stretch, stops));
   return Math.max(Math.min(worst.ownMs, KEPT_MS), ...own);
 }
 
-/**
- * How much of the own part of a stretch the machine stood still, at least. Where in the stretch its other parts lie is not
- * known, so as much of the stop as they could cover counts as theirs.
- */
-function stoppedMs({ beganMs, endMs, gapMs, ownMs }, stops) {
-  const stopped = stops
-    .map((stop) => Math.min(stop.endMs, endMs) - Math.max(stop.beganMs, beganMs) - stop.queueMs)
-    .filter((ms) => ms > 0);
-  const totalMs = stopped.reduce((sum, ms) => sum + ms, 0);
-  return Math.max(0, totalMs - Math.max(0, gapMs - ownMs));
+function takenMs(stretch, stops) {
+  return stops.reduce((sum, stop) => sum + Math.max(0, Math.min(stop.takenMs, overlapMs(stretch, stop))), 0);
 }
 
-/** When the idle processes of all processors were late, and what any of them waited for its processor meanwhile. */
-function commonStops(idle) {
-  const [first = [], ...others] = idle.map((stretches) => stretches.map(lateness));
-  return others.reduce((common, stops) => common.flatMap((stop) => stops.flatMap((other) => both(stop, other))), first);
-}
-
-/** The time after its timer was due. What lies before may have been any wait. */
-function lateness({ beganMs, endMs, queueMs }) {
-  return { beganMs: beganMs + DUE_AFTER_MS, endMs, queueMs };
-}
-
-/** @returns one stop or none. The waits add up, since they need not have been at the same time */
-function both(one, other) {
-  const beganMs = Math.max(one.beganMs, other.beganMs);
-  const endMs = Math.min(one.endMs, other.endMs);
-  return endMs > beganMs ? [{ beganMs, endMs, queueMs: one.queueMs + other.queueMs }] : [];
+function overlapMs(one, other) {
+  return Math.min(one.endMs, other.endMs) - Math.max(one.beganMs, other.beganMs);
 }

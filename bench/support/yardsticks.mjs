@@ -5,8 +5,8 @@
 import { spawn } from "node:child_process";
 import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { findProgram, programAvailable, startMount, stopMount } from "../peers/support.mjs";
-import { PROJECT, run, waitUntil } from "./commands.mjs";
+import { startMount, stopMount } from "../peers/support.mjs";
+import { bash, PROJECT, run, waitUntil } from "./commands.mjs";
 
 /** How long podfs looks for the next request before it sleeps; src/fuse/native/session.ts. */
 const SPIN_MICROS = 50;
@@ -44,25 +44,31 @@ export async function mountYardstick(workspace, kind, { name = kind, workNanos }
 }
 
 /** The name of what {@link mountFloor} mounts. */
-export const FLOOR = "passthrough_hp";
+export const FLOOR = "passthrough_ll";
+/** Where Debian's package libfuse3-dev has libfuse's examples. */
+const FLOOR_SOURCE = `/usr/share/doc/libfuse3-dev/examples/${FLOOR}.c`;
 
 /**
- * libfuse's `example/passthrough_hp.cc`, "high-performance" by its own description: a directory of the scratch
- * filesystem, through FUSE, in C++ with one thread per request. It keeps no metadata, no cache and uploads nothing: what a tree
- * costs there is what FUSE itself costs on this machine.
+ * libfuse's `example/passthrough_ll.c`: a directory of the scratch filesystem through FUSE's low-level interface, in C, with
+ * threads as requests need them. It keeps nothing and uploads nothing, and lets the kernel keep all it may: what a tree costs
+ * there is what FUSE itself costs on this machine.
  *
  * @returns where it is mounted, or `skipped` with the reason
  */
 export async function mountFloor(workspace) {
-  const available = programAvailable(FLOOR);
-  if (available !== true) return { skipped: `${available} (it is one of libfuse's examples)` };
   const place = await workspace.path("on-floor");
+  const program = join(place, FLOOR);
+  try {
+    await bash(`cc -O2 -o ${program} ${FLOOR_SOURCE} $(pkg-config --cflags --libs fuse3)`);
+  } catch (error) {
+    return { skipped: `libfuse's ${FLOOR} cannot be compiled (Debian: libfuse3-dev, pkg-config): ${error.message}` };
+  }
   const directory = join(place, "mnt");
   await mkdir(directory);
   const below = await workspace.path("below-floor");
   const mount = await startMount({
-    program: findProgram(FLOOR),
-    args: ["--foreground", below, directory],
+    program,
+    args: ["-f", "-o", `source=${below},cache=always`, directory],
     directory: place,
     mountpoint: directory,
   });

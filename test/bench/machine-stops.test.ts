@@ -1,81 +1,161 @@
-import { resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { describe, expect, it, onTestFinished } from "vitest";
 
-const MODULE = resolve(import.meta.dirname, "../../bench/support/machine-stops.mjs");
+const execute = promisify(execFile);
+const BENCH = resolve(import.meta.dirname, "../../bench");
+
+interface Stop {
+  readonly processor: number;
+  readonly beganMs: number;
+  readonly endMs: number;
+  readonly takenMs: number;
+}
 
 interface Stretch {
   readonly beganMs: number;
   readonly endMs: number;
   readonly gapMs: number;
   readonly ownMs: number;
-  readonly queueMs: number;
 }
 
-const { ownMsWithoutStops } = (await import(MODULE)) as {
+interface Watch {
+  take(): Promise<Stop[]>;
+  end(): void;
+}
+
+const { MachineStops, ownMsWithoutStops } = (await import(join(BENCH, "support/machine-stops.mjs"))) as {
+  MachineStops: { start(watch: string, pid: number): Promise<Watch> };
   ownMsWithoutStops(
     program: { readonly worst: Stretch; readonly stretches: readonly Stretch[] },
-    idle: readonly (readonly Stretch[])[],
+    stops: readonly Stop[],
   ): number;
 };
+const { processors } = (await import(join(BENCH, "support/machine.mjs"))) as { processors(): Promise<number[]> };
 
-/** Of an idle process the timer was due after 3 ms. */
-const DUE_AFTER_MS = 3;
-
-function stretch(beganMs: number, endMs: number, parts: { readonly queueMs?: number; readonly ownMs?: number } = {}) {
-  const gapMs = endMs - beganMs;
-  const { queueMs = 0, ownMs = gapMs - queueMs } = parts;
-  return { beganMs, endMs, gapMs, ownMs, queueMs };
+function stretch(beganMs: number, endMs: number, ownMs = endMs - beganMs): Stretch {
+  return { beganMs, endMs, gapMs: endMs - beganMs, ownMs };
 }
 
-/** An idle process that was late at this time. */
-function late(fromMs: number, toMs: number, queueMs = 0): Stretch {
-  return stretch(fromMs - DUE_AFTER_MS, toMs, { queueMs });
+function stop(beganMs: number, endMs: number, takenMs = endMs - beganMs): Stop {
+  return { processor: 0, beganMs, endMs, takenMs };
 }
 
-function ownMs(stretches: readonly Stretch[], ...idle: readonly (readonly Stretch[])[]): number {
+function ownMs(stretches: readonly Stretch[], ...stops: readonly Stop[]): number {
   const [worst] = stretches.toSorted((a, b) => b.ownMs - a.ownMs);
-  return ownMsWithoutStops({ worst: worst!, stretches }, idle);
+  return ownMsWithoutStops({ worst: worst!, stretches }, stops);
 }
 
-describe("a stall without what the machine stood still in it", () => {
-  it("is shorter by the time in which the idle processes of all processors were late", () => {
-    expect(ownMs([stretch(100, 130)], [late(105, 125)], [late(105, 125)])).toBe(10);
+describe("a stall without what its processor stood still in it", () => {
+  it("is shorter by what the program was charged with meanwhile", () => {
+    expect(ownMs([stretch(100, 130)], stop(105, 125))).toBe(10);
+    expect(ownMs([stretch(100, 130)], stop(105, 125, 8))).toBe(22);
+    expect(ownMs([stretch(100, 130)], stop(102, 110), stop(112, 118))).toBe(16);
   });
 
-  it("is as long as it was when they were late at another time, or nobody looked", () => {
-    expect(ownMs([stretch(100, 130)], [late(60, 90), late(140, 170)], [late(60, 170)])).toBe(30);
-    expect(ownMs([stretch(100, 130)], [], [])).toBe(30);
+  it("is as long as it was when the program was charged with nothing, or at another time", () => {
+    expect(ownMs([stretch(100, 130)], stop(105, 125, 0))).toBe(30);
+    expect(ownMs([stretch(100, 130)], stop(60, 90), stop(140, 170))).toBe(30);
     expect(ownMs([stretch(100, 130)])).toBe(30);
   });
 
-  it("is as long as it was when one processor stood still, on which the program need not have been", () => {
-    expect(ownMs([stretch(100, 130)], [late(105, 125)], [])).toBe(30);
-    expect(ownMs([stretch(100, 130)], [late(102, 114)], [late(115, 128)])).toBe(30);
-  });
-
-  it("is shorter by no more than all of them share with it", () => {
-    expect(ownMs([stretch(100, 130)], [late(80, 110)], [late(95, 112)])).toBe(20);
-    expect(ownMs([stretch(100, 130)], [late(102, 120)], [late(112, 140)])).toBe(22);
-    expect(ownMs([stretch(100, 140)], [late(102, 110), late(120, 128)], [late(100, 139)])).toBe(24);
-  });
-
-  it("contains what an idle process waited for its processor, which the program may have had", () => {
-    expect(ownMs([stretch(100, 130)], [late(105, 125, 20)], [late(105, 125)])).toBe(30);
-    expect(ownMs([stretch(100, 130)], [late(105, 125, 4)], [late(105, 125, 6)])).toBe(20);
-  });
-
-  it("contains as much of a stop as may have been in its waits", () => {
-    expect(ownMs([stretch(100, 130, { queueMs: 12 })], [late(105, 125)], [late(105, 125)])).toBe(10);
-    expect(ownMs([stretch(100, 130, { queueMs: 22 })], [late(105, 125)], [late(105, 125)])).toBe(8);
+  it("is shorter by no more than lies in it", () => {
+    expect(ownMs([stretch(100, 130)], stop(80, 110))).toBe(20);
   });
 
   it("is judged by itself: the next one may be the longest then", () => {
-    const stretches = [stretch(100, 130), stretch(200, 218)];
-    expect(ownMs(stretches, [late(103, 128)], [late(103, 128)])).toBe(18);
+    expect(ownMs([stretch(100, 130), stretch(200, 218)], stop(103, 128))).toBe(18);
   });
 
   it("is no shorter than those that are not kept may be", () => {
-    expect(ownMs([stretch(100, 130)], [late(101, 130)], [late(101, 130)])).toBe(5);
-    expect(ownMsWithoutStops({ worst: stretch(100, 102), stretches: [] }, [[], []])).toBe(2);
+    expect(ownMs([stretch(100, 130)], stop(101, 130))).toBe(5);
+    expect(ownMsWithoutStops({ worst: stretch(100, 102), stretches: [] }, [])).toBe(2);
+  });
+});
+
+describe("the watch over the processors", () => {
+  const STOPPED_MS = 60;
+
+  /** Bound to a processor that nobody but the watch takes from it. */
+  function startProgram(processor: number, action: string): ChildProcess {
+    const program = spawn("chrt", ["-f", "10", "taskset", "-c", String(processor), process.execPath, "-e", action]);
+    onTestFinished(() => {
+      program.kill();
+    });
+    return program;
+  }
+
+  /** Its threads are late when they are stopped, and cannot tell that from a processor that is. */
+  async function startWatch(program: ChildProcess): Promise<{ watch: Watch; stop: () => Promise<void> }> {
+    const directory = mkdtempSync(join(tmpdir(), "podfs-stops-"));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const binary = join(directory, "processor-stops");
+    execFileSync("cc", ["-O2", "-pthread", "-o", binary, join(BENCH, "native/processor-stops.c")]);
+    const watch = await MachineStops.start(binary, program.pid!);
+    onTestFinished(() => watch.end());
+    const pid = Number(execFileSync("pgrep", ["-f", binary], { encoding: "utf8" }));
+    const script = `kill -STOP ${pid}; sleep ${STOPPED_MS / 1000}; kill -CONT ${pid}`;
+    // From another processor than the program's, whom it would take that one from.
+    const away = String((await processors()).at(-1));
+    return { watch, stop: async () => void (await execute("taskset", ["-c", away, "sh", "-c", script])) };
+  }
+
+  function longestOf(stops: readonly Stop[], processor: number): Stop {
+    const [longest] = stops
+      .filter((one) => one.processor === processor)
+      .toSorted((a, b) => b.endMs - b.beganMs - (a.endMs - a.beganMs));
+    return longest!;
+  }
+
+  it("says of each processor when it did not run, and what a program took of it there", async () => {
+    const [processor, ...others] = await processors();
+    const program = startProgram(processor!, "for (;;);");
+    await sleep(200);
+    const { watch, stop: stopWatch } = await startWatch(program);
+    await sleep(20);
+    await watch.take();
+    // Of some tries: 50 ms of each second are for those without real-time priority (sched_rt_runtime_us).
+    let takenMs = 0;
+    for (let attempt = 0; attempt < 5 && takenMs < STOPPED_MS / 2; attempt++) {
+      await stopWatch();
+      await sleep(20);
+      const stops = await watch.take();
+      for (const each of [processor!, ...others]) {
+        const { beganMs, endMs } = longestOf(stops, each);
+        expect(endMs - beganMs).toBeGreaterThan(STOPPED_MS / 2);
+      }
+      for (const each of others) expect(longestOf(stops, each).takenMs).toBe(0);
+      takenMs = longestOf(stops, processor!).takenMs;
+    }
+    expect(takenMs).toBeGreaterThan(STOPPED_MS / 2);
+    expect(takenMs).toBeLessThan(STOPPED_MS * 2);
+  });
+
+  it("takes nothing from a program that waits", async () => {
+    const [processor] = await processors();
+    const program = startProgram(processor!, "setTimeout(() => {}, 1e6)");
+    await sleep(200);
+    const { watch, stop: stopWatch } = await startWatch(program);
+    await watch.take();
+    await stopWatch();
+    await sleep(20);
+    const stops = await watch.take();
+    expect(stops.length).toBeGreaterThan(0);
+    expect(Math.max(...stops.map((one) => one.takenMs))).toBeLessThan(5);
+  });
+
+  it("does not take a program that computes for a processor that does not run", async () => {
+    const [processor] = await processors();
+    const program = startProgram(processor!, "for (;;);");
+    await sleep(200);
+    const { watch } = await startWatch(program);
+    await watch.take();
+    await sleep(300);
+    const takenMs = (await watch.take()).reduce((sum, one) => sum + one.takenMs, 0);
+    expect(takenMs).toBeLessThan(150);
   });
 });
