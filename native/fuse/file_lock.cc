@@ -21,6 +21,15 @@ int LockFile(const std::string& path) {
   return fd.release();
 }
 
+int DisableAccessTimes(const std::string& directory) {
+  UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return -errno;
+  int flags = 0;
+  if (ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) != 0) return -errno;
+  flags |= FS_NOATIME_FL;
+  return ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) == 0 ? 0 : -errno;
+}
+
 int Reflink(int from_fd, int to_fd) { return ioctl(to_fd, FICLONE, from_fd) == 0 ? 0 : -errno; }
 
 }  // namespace podfs

@@ -148,6 +148,10 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), LockFile(info[0].As<Napi::String>()));
 }
 
+Napi::Value DisableTimes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), DisableAccessTimes(info[0].As<Napi::String>()));
+}
+
 Napi::Value Clone(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(),
                            Reflink(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value()));
@@ -163,6 +167,7 @@ void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("reserveDescriptors", Napi::Function::New<ReserveTable>(env, "reserveDescriptors"));
   exports.Set("openCached", Napi::Function::New<OpenFromMemory>(env, "openCached"));
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
+  exports.Set("disableAccessTimes", Napi::Function::New<DisableTimes>(env, "disableAccessTimes"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));
   exports.Set("probe", Napi::Function::New<Probe>(env, "probe"));
 }

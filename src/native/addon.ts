@@ -321,6 +321,11 @@ export interface Addon extends StagingAddon {
    * that holds it until closed, or -EAGAIN… when somebody else does.
    */
   lockFile(path: string): number;
+  /**
+   * No access time is kept any more of a directory, nor of what is made in it from now on (ext4, XFS). 0, or a negative
+   * errno where the filesystem cannot, which does no harm.
+   */
+  disableAccessTimes(directory: string): number;
   /** FICLONE; negative errno where the filesystem cannot. */
   reflink(fromFd: number, toFd: number): number;
   /** Tries what `doctor` asks about, and leaves nothing changed. `path` is the cache directory. */

@@ -11,6 +11,8 @@ import {
   readFileSync,
   readSync,
   rmSync,
+  statSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -21,7 +23,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { loadAddon } from "../../src/native/index.js";
 
-const { EAGAIN, EISDIR, ENOENT, ENOSYS } = constants.errno;
+const { EAGAIN, EISDIR, ENOENT, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM } = constants.errno;
 const run = promisify(execFile);
 const ADDON = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
 const hasFuse = existsSync("/dev/fuse") && process.getuid?.() === 0;
@@ -36,6 +38,26 @@ describe("system functions", () => {
   afterEach(() => {
     vi.unstubAllEnvs();
     rmSync(directory, { recursive: true });
+  });
+
+  test("has no access times kept of what is made in a directory afterwards", () => {
+    const long = new Date("2001-02-03T04:05:06Z");
+    const readAgain = (path: string): Date => {
+      writeFileSync(path, "content");
+      // Older than its modification: relatime(8) notes the next read.
+      utimesSync(path, long, new Date());
+      readFileSync(path);
+      return statSync(path).atime;
+    };
+    const keepsTimes = readAgain(join(directory, "before")) > long;
+    mkdirSync(join(directory, "sub"));
+    const result = addon.disableAccessTimes(join(directory, "sub"));
+    if (result !== 0) return expect([-ENOTTY, -EOPNOTSUPP, -EPERM]).toContain(result);
+    mkdirSync(join(directory, "sub", "below"));
+    expect(readAgain(join(directory, "sub", "file"))).toEqual(long);
+    expect(readAgain(join(directory, "sub", "below", "file"))).toEqual(long);
+    expect(readAgain(join(directory, "after")) > long).toBe(keepsTimes);
+    expect(addon.disableAccessTimes(join(directory, "no"))).toBe(-ENOENT);
   });
 
   test.each([100, 3000])("makes room for all %i files that a process may open, and opens none", async (limit) => {
