@@ -63,8 +63,8 @@ export class MachineStops {
 }
 
 /**
- * The longest of a program's stretches by its own part, without what it was charged with while its processor stood still. What
- * the watch cannot tell for certain stays in, so this is an upper bound of what is the program's.
+ * The longest of a program's stretches by its own part, without what it was charged with while its processor stood still: also
+ * in the kernel, which may not let go of a processor for some milliseconds. What the watch cannot tell stays in.
  *
  * @param {{ worst: import("./loop-stalls.mjs").Stretch, stretches: readonly KeptStretch[] }} program
  * @param {readonly Stop[]} stops
