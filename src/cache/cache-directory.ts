@@ -9,6 +9,8 @@ const PRIVATE_DIRECTORY_MODE = 0o700;
 /** Directories that content files are spread over: an old ext4 is slow with millions of entries in one. */
 const FANOUT = 256;
 
+type DirectoryCalls = Pick<Addon, "disableAccessTimes" | "lockFile">;
+
 /**
  * The cache directory of one mount, locked: `content/<2 hex>/<content id>[.map]`, `mirrors/`, `lock`. Names are ids, not
  * inode numbers, so that a content file can exist before it is anybody's.
@@ -16,22 +18,21 @@ const FANOUT = 256;
 export class CacheDirectory {
   readonly path: string;
   readonly #lockFd: number;
+  readonly #addon: DirectoryCalls;
 
-  private constructor(path: string, lockFd: number) {
+  private constructor(path: string, lockFd: number, addon: DirectoryCalls) {
     this.path = path;
     this.#lockFd = lockFd;
+    this.#addon = addon;
   }
 
   /**
    * Makes what is missing, and locks. To be called before anything else in the directory is opened.
    * @throws UserError when it cannot be written, or belongs to a running mount.
    */
-  static open(path: string, addon: Pick<Addon, "disableAccessTimes" | "lockFile">): CacheDirectory {
+  static open(path: string, addon: DirectoryCalls): CacheDirectory {
     try {
       makeDirectories(path);
-      // Nobody asks when a content file was read, and the kernel looks whether to note it at each read by passthrough: 4 % of
-      // 4 KiB reads. A directory made before this was called passes nothing on.
-      addon.disableAccessTimes(path);
       mkdirSync(join(path, "content"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
       mkdirSync(join(path, "mirrors"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
     } catch (error) {
@@ -48,7 +49,7 @@ export class CacheDirectory {
       closeSync(lockFd);
       throw notWritable(path, error);
     }
-    return new CacheDirectory(path, lockFd);
+    return new CacheDirectory(path, lockFd, addon);
   }
 
   /** Lets another mount use the directory. */
@@ -65,6 +66,9 @@ export class CacheDirectory {
   }
 
   async makeContentDirectories(): Promise<void> {
+    // Nobody asks when a content file was read, and the kernel looks whether to note it at each read by passthrough: 4 % of
+    // 4 KiB reads. First, for what is made from now on; and here, since the directory above may be anybody's.
+    this.#addon.disableAccessTimes(this.contentRoot);
     const names = Array.from({ length: FANOUT }, (_, index) => join(this.contentRoot, fanoutName(index)));
     await Promise.all(names.map((name) => mkdir(name, { recursive: true, mode: PRIVATE_DIRECTORY_MODE })));
   }

@@ -35,6 +35,9 @@ const { MachineStops, ownMsWithoutStops } = (await import(join(BENCH, "support/m
     stops: readonly Stop[],
   ): number;
 };
+const { compile } = (await import(join(BENCH, "support/yardsticks.mjs"))) as {
+  compile(workspace: { readonly directory: string }, name: string): Promise<string>;
+};
 const { processors } = (await import(join(BENCH, "support/machine.mjs"))) as { processors(): Promise<number[]> };
 
 function stretch(beganMs: number, endMs: number, ownMs = endMs - beganMs): Stretch {
@@ -93,8 +96,7 @@ describe("the watch over the processors", () => {
   async function startWatch(program: ChildProcess): Promise<{ watch: Watch; stop: () => Promise<void> }> {
     const directory = mkdtempSync(join(tmpdir(), "podfs-stops-"));
     onTestFinished(() => rmSync(directory, { recursive: true }));
-    const binary = join(directory, "processor-stops");
-    execFileSync("cc", ["-O2", "-pthread", "-o", binary, join(BENCH, "native/processor-stops.c")]);
+    const binary = await compile({ directory }, "processor-stops");
     const watch = await MachineStops.start(binary, program.pid!);
     onTestFinished(() => watch.end());
     const pid = Number(execFileSync("pgrep", ["-f", binary], { encoding: "utf8" }));

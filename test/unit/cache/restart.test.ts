@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import type { Ino } from "../../../src/base/index.js";
+import type { ContentId, Ino } from "../../../src/base/index.js";
 import { CacheDirectory } from "../../../src/cache/index.js";
 import { LmdbStore, type LocalFile } from "../../../src/meta/index.js";
 import { encodeLocalFile, factKey, LocalRange, localKey } from "../../../src/meta/local-records.js";
@@ -92,6 +92,29 @@ test("a cache directory belongs to one mount: the second is told whose it is", a
     first.release();
     CacheDirectory.open(join(root, "cache"), loadAddon()).release();
     expect(() => CacheDirectory.open("/proc/cache", loadAddon())).toThrow(expect.objectContaining({ kind: "user" }));
+  } finally {
+    await rm(root, { recursive: true });
+  }
+});
+
+test("no access times are kept of content files; the directory above them stays as its owner has it", async () => {
+  const root = await mkdtemp(join(tmpdir(), "podfs-times-"));
+  const long = new Date("2001-02-03T04:05:06Z");
+  const notesReads = (path: string): boolean => {
+    writeFileSync(path, "content");
+    // Older than its modification: relatime(8) notes the next read.
+    utimesSync(path, long, new Date());
+    readFileSync(path);
+    return statSync(path).atime > long;
+  };
+  try {
+    const isUsual = notesReads(join(root, "before"));
+    const directory = CacheDirectory.open(root, loadAddon());
+    await directory.makeContentDirectories();
+    expect(notesReads(join(root, "beside"))).toBe(isUsual);
+    const canDo = loadAddon().disableAccessTimes(directory.contentRoot) === 0;
+    if (canDo) expect(notesReads(directory.contentPath(1 as ContentId))).toBe(false);
+    directory.release();
   } finally {
     await rm(root, { recursive: true });
   }
