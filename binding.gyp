@@ -86,5 +86,18 @@
         }],
       ],
     },
+    {
+      # Preloaded into the process that serves a mount; no addon.
+      "target_name": "podfs_condition_variables",
+      "type": "shared_library",
+      "product_dir": "<(PRODUCT_DIR)",
+      "sources": ["native/preload/condition_variables.cc"],
+      "defines": ["_GNU_SOURCE"],
+      "cflags": ["-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+      "cflags!": ["-O3", "-Wno-unused-parameter"],
+      "cflags_cc": ["-std=c++20"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-Wl,-z,defs"],
+    },
   ],
 }

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../base/index.js";
 import type { MountOptions } from "../config/index.js";
+import { CONDITION_VARIABLES_PATH } from "../native/index.js";
 import type { DaemonMessage, MountSummary, StartMessage } from "./launch-protocol.js";
 import { prepareStateDirectory } from "./state-directory.js";
 
@@ -42,7 +43,7 @@ export async function launchDaemon(options: MountOptions, launch: LaunchOptions 
     const child = spawn(process.execPath, [...COLLECTOR, "--enable-source-maps", launch.entry ?? DAEMON_ENTRY], {
       // Away from here: a daemon must not keep somebody's directory busy, nor share its terminal's signals.
       cwd: "/",
-      env: { ...MALLOC_LIMITS, ...process.env },
+      env: { ...MALLOC_LIMITS, ...process.env, LD_PRELOAD: preloaded(process.env.LD_PRELOAD) },
       detached: true,
       stdio: ["ignore", stderr.fd, stderr.fd, "ipc"],
     });
@@ -56,6 +57,15 @@ export async function launchDaemon(options: MountOptions, launch: LaunchOptions 
   } finally {
     await stderr.close();
   }
+}
+
+/**
+ * Ours after what the user has preloaded: a sanitizer's library, say, has to be the first. In the list, blanks and colons
+ * separate names and cannot be quoted; from a directory with one in its name, podfs runs with glibc's own.
+ */
+function preloaded(byUser: string | undefined): string | undefined {
+  if (/[\s:]/.test(CONDITION_VARIABLES_PATH)) return byUser;
+  return byUser === undefined || byUser === "" ? CONDITION_VARIABLES_PATH : `${byUser}:${CONDITION_VARIABLES_PATH}`;
 }
 
 /** The process ended without a word. */

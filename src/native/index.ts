@@ -35,6 +35,11 @@ export type {
 /** Two folders above this file, whether it runs from dist/native/ or from src/native/. */
 const ADDON_PATH = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
 
+/** To be preloaded (LD_PRELOAD): condition variables that do not wait (native/preload/condition_variables.cc). */
+export const CONDITION_VARIABLES_PATH = fileURLToPath(
+  new URL("../../build/Release/podfs_condition_variables.so", import.meta.url),
+);
+
 let loaded: Addon | undefined;
 
 /**

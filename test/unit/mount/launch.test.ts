@@ -1,13 +1,14 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { UserError } from "../../../src/base/index.js";
 import { processEnvironment, resolveMountOptions } from "../../../src/config/index.js";
 import { type LaunchOptions, launchDaemon } from "../../../src/mount/launch.js";
 import type { MountSummary } from "../../../src/mount/launch-protocol.js";
 import { prepareStateDirectory } from "../../../src/mount/state-directory.js";
+import { CONDITION_VARIABLES_PATH } from "../../../src/native/index.js";
 
 const entry = fileURLToPath(new URL("./launched-program.mjs", import.meta.url));
 let directory: string;
@@ -16,7 +17,10 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "podfs-launch-"));
 });
 
-afterEach(() => rm(directory, { recursive: true }));
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(directory, { recursive: true });
+});
 
 function launch(behaviour: string, options: LaunchOptions = {}): Promise<MountSummary> {
   const environment = { ...processEnvironment(), variables: { PODFS_STATE_DIR: join(directory, "state") } };
@@ -33,6 +37,18 @@ describe("starting a mount in the background", () => {
     expect(progress).toEqual(["reading metadata"]);
     expect(summary).toMatchObject({ mountpoint: join(directory, "ready"), cwd: "/" });
     expect(process.kill(summary.pid, "SIGTERM")).toBe(true);
+  });
+
+  test("has its own condition variables preloaded, after what the user preloads", async () => {
+    vi.stubEnv("LD_PRELOAD", "libm.so.6");
+    const { pid } = await launch("ready");
+    try {
+      const environment = (await readFile(`/proc/${pid}/environ`, "utf8")).split("\0");
+      expect(environment).toContain(`LD_PRELOAD=libm.so.6:${CONDITION_VARIABLES_PATH}`);
+      expect(await readFile(`/proc/${pid}/maps`, "utf8")).toContain(CONDITION_VARIABLES_PATH);
+    } finally {
+      process.kill(pid, "SIGTERM");
+    }
   });
 
   test("fails with the reason the process gave", async () => {
