@@ -71,6 +71,11 @@ export class DirtyFiles {
     return this.#queues.hasUrgent;
   }
 
+  /** Whether so much is closed that some of it is due at once. */
+  get hasGathered(): boolean {
+    return this.#queues.hasGathered;
+  }
+
   opened(ino: Ino): void {
     const file = this.#files.get(ino) ?? this.#add(ino);
     if (file.isOpen) return;

@@ -46,6 +46,11 @@ export class DirtyQueues {
     return this.#urgent.small.size + this.#urgent.large.size > 0;
   }
 
+  /** Whether enough has gathered not to wait for quiet. */
+  get hasGathered(): boolean {
+    return this.#closedBytes >= GATHERED_BYTES_MAX;
+  }
+
   /** A file was closed just now: it is not quiet any more. */
   noteClose(): void {
     this.#lastClosedMs = this.#clock.monotonicMs();
@@ -128,7 +133,7 @@ export class DirtyQueues {
   /** Whether closed files have waited long enough. */
   #isRipe(): boolean {
     const now = this.#clock.monotonicMs();
-    if (now - this.#lastClosedMs >= QUIET_MS || this.#closedBytes >= GATHERED_BYTES_MAX) return true;
+    if (now - this.#lastClosedMs >= QUIET_MS || this.hasGathered) return true;
     const { small, large } = this.#closed;
     return [first(small), first(large)].some((file) => file !== undefined && now - file.sinceMs >= WAIT_MS_MAX);
   }

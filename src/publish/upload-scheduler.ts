@@ -74,6 +74,7 @@ export class UploadScheduler {
       if (!this.dirty.has(ino)) this.coverage.covered(ino, this.#events.currentSeq());
       if (event === "opened") this.dirty.opened(ino);
       else this.dirty.closed(ino, recordOf(metadata, ino));
+      if (this.dirty.hasGathered) this.#kick();
       this.#arm();
     });
     this.#arm();

@@ -47,6 +47,17 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher (needs the native 
     expect(machine.publisher.status()).toMatchObject({ pendingFiles: 0, pendingBytes: 0, pendingOperations: 0 });
   });
 
+  it("begins with a large file as soon as it is closed, and waits for more with a small one", async () => {
+    const machine = await lab.start({ clock: new ManualClock() });
+    const before = lab.server.requests.length;
+    const packs = () => putsSince(before).filter(({ path }) => PACK.test(path)).length;
+    await machine.write("small", randomBytes(MIB));
+    await pause(300);
+    expect(packs()).toBe(0);
+    await machine.write("large", randomBytes(15 * MIB));
+    await waitUntil(() => packs() === 2, "both are uploaded, although no time has passed");
+  });
+
   it("shows the old file or a new one while it is replaced again and again, never an empty or a half one", async () => {
     const clock = new ManualClock();
     const machine = await lab.start({ clock });
