@@ -19,7 +19,10 @@ export function reportError(error: unknown): number {
  * @param help the command that would have said it.
  */
 export function writeUsageError(help: string, text: string, write: (text: string) => void): void {
-  write(`podfs: ${oneLine(text.replace(/^error: /, ""))}; see ${help}\n`);
+  const what = oneLine(text)
+    .replace(/^error: /, "")
+    .replace(/\.$/, "");
+  write(`podfs: ${what}; see ${help}\n`);
 }
 
 function describe(error: unknown): string {

@@ -52,7 +52,7 @@ import { expectVolume, readCacheIdentity, writeCacheIdentity } from "./cache-ide
 import { Cleanup } from "./cleanup.js";
 import { follow } from "./follow.js";
 import { prepareMountpoint } from "./mountpoint.js";
-import { requireFuseDevice, stackDepth } from "./preflight.js";
+import { requireFuseDevice, requireWritable, stackDepth } from "./preflight.js";
 import { RunningMount } from "./running-mount.js";
 
 /** While mounting somebody waits: a backend that does not answer is an error then. Later it is waited for. */
@@ -263,7 +263,7 @@ async function findOrMakeVolume(
 ): Promise<{ readonly descriptor: Descriptor; readonly wasMade: boolean }> {
   const existing = options.create ? await findDescriptor(store) : await openDescriptor(store);
   expectVolume({ id: holderId, ...(volumeUuid !== undefined && { volumeUuid }) }, directory.path, existing?.uuid);
-  if (!options.readOnly) await store.probe();
+  if (!options.readOnly) await requireWritable(store, existing !== undefined);
   const descriptor = existing ?? (await createVolume(store, clock));
   await writeCacheIdentity(directory.path, { id: holderId, volumeUuid: descriptor.uuid });
   return { descriptor, wasMade: existing === undefined };

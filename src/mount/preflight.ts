@@ -1,5 +1,5 @@
 import { stat, statfs } from "node:fs/promises";
-import { UserError } from "../base/index.js";
+import { PodfsError, UserError } from "../base/index.js";
 
 /** include/uapi/linux/miscdevice.h: FUSE_MINOR of MISC_MAJOR. */
 const FUSE_MAJOR = 10;
@@ -22,4 +22,25 @@ export async function requireFuseDevice(): Promise<void> {
 /** How deep filesystems may be stacked for passthrough: a cache on overlayfs is one itself. */
 export async function stackDepth(cacheDir: string): Promise<1 | 2> {
   return (await statfs(cacheDir)).type === OVERLAYFS_SUPER_MAGIC ? 2 : 1;
+}
+
+interface Backend {
+  readonly url: string;
+  /** @throws BackendError */
+  probe(): Promise<unknown>;
+}
+
+/**
+ * Finds out what the backend can, by writing to it.
+ * @param hasVolume whether there is one to read
+ * @throws UserError when nothing may be written there; BackendError
+ */
+export async function requireWritable(store: Backend, hasVolume: boolean): Promise<void> {
+  try {
+    await store.probe();
+  } catch (error) {
+    if (!(error instanceof PodfsError) || error.kind !== "access-denied") throw error;
+    const instead = hasVolume ? ", or mount the volume with --read-only" : "";
+    throw new UserError(`${error.message}; podfs has to write to ${store.url}: give it the right to${instead}`, error);
+  }
 }

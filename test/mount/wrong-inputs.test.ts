@@ -30,7 +30,7 @@ describe.skipIf(obstacle !== undefined)(`wrong inputs (${obstacle ?? "real mount
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect(stderr).toMatch(saying);
     expect(stdout).toBe("");
-    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(machine.directory);
+    expect(await readFile("/proc/self/mountinfo", "utf8")).not.toMatch(new RegExp(`${machine.directory}.* fuse`));
   }
 
   it("a directory backend that does not exist", async () => {
@@ -48,6 +48,24 @@ describe.skipIf(obstacle !== undefined)(`wrong inputs (${obstacle ?? "real mount
       ["mount", "--create", "s3://bucket/p?endpoint=http://127.0.0.1:9&region=us-east-1", workspace],
       /127\.0\.0\.1:9/,
     );
+  });
+
+  it("a directory that may only be read, with a volume and without one", async () => {
+    await shell(machine.directory, `mount -t tmpfs tmpfs ${store}`);
+    try {
+      const mountReadOnly = () => shell(machine.directory, `mount -o remount,ro ${store}`);
+      await mountReadOnly();
+      await refused(["mount", "--create", store, workspace], /EROFS.*podfs has to write to .*: give it the right to$/m);
+      await shell(machine.directory, `mount -o remount,rw ${store}`);
+      await machine.mount(store, workspace, "--create");
+      await machine.unmount(workspace);
+      await mountReadOnly();
+      await refused(["mount", store, workspace], /give it the right to, or mount the volume with --read-only$/m);
+      await machine.mount(store, workspace, "--read-only");
+      await machine.unmount(workspace);
+    } finally {
+      await shell(machine.directory, `umount ${store}`);
+    }
   });
 
   it("a place that holds no volume, without --create, which stays empty", async () => {

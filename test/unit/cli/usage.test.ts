@@ -32,6 +32,7 @@ describe("a command line that makes no sense", () => {
     [["mont"], "unknown command 'mont' (Did you mean mount?); see podfs --help"],
     [["mount", "--crate", "a", "b"], "unknown option '--crate' (Did you mean --create?); see podfs mount --help"],
     [["mount", "a"], "missing required argument 'MOUNTPOINT'; see podfs mount --help"],
+    [["version", "x"], "too many arguments for 'version'. Expected 0 arguments but got 1; see podfs version --help"],
     [["umount"], "missing required argument 'MOUNTPOINT'; see podfs umount --help"],
     [["flush", "a", "b"], expect.stringMatching(/^too many arguments/)],
     [["mount", "--cache-size", "1Q", "a", "b"], expect.stringMatching(/^--cache-size: "1Q" is not a size/)],
