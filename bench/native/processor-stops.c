@@ -1,11 +1,11 @@
 /*
- * Says when a processor did not run, and how much of that a program has as processor time: a virtual machine's host can
- * stop a processor with nothing said. A thread bound to each one, at real-time priority, looks every two milliseconds. Nobody's work
+ * Says when a processor did not run, and how much of that a program had it for: a virtual machine's host can
+ * stop a processor with nothing said, and charge whoever runs there with that time or not. A thread bound to each one, at real-time priority, looks every two milliseconds. Nobody's work
  * of an ordinary priority makes it late, so when it is, its processor was stopped, or the kernel did not let go of it.
  *
  *   processor-stops PID   prints "ready", then a line `PROCESSOR BEGAN END TAKEN` for each time that one was late by LATE_NS
- *                         or more: from when it should have looked until it did (CLOCK_MONOTONIC), and what of it the
- *                         main thread of PID has as processor time, all in nanoseconds. Ends with PID.
+ *                         or more: from when it should have looked until it did (CLOCK_MONOTONIC), and for how much of
+ *                         it the processor was that of PID's main thread, all in nanoseconds. Ends with PID.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,13 +24,14 @@
 #define PRIORITY 50
 
 /* Of the program's main thread, in /proc. */
-static int schedstat_file, stat_file;
+static int schedstat_file, stat_file, status_file;
 
 struct look {
-  long long nanos; /* Its time on a processor (Documentation/scheduler/sched-stats.rst), */
-  long long turns; /* and how often it was given one. */
-  int ready;       /* It had one, or was waiting for one, */
-  long processor;  /* this one. */
+  long long queued; /* Its time waiting for a processor (Documentation/scheduler/sched-stats.rst), */
+  long long turns;  /* and how often it was given one. */
+  long sleeps;      /* How often it gave one up by itself. */
+  int ready;        /* It had one, or was waiting for one, */
+  long processor;   /* this one. */
 };
 
 static long long now(void) {
@@ -39,6 +40,7 @@ static long long now(void) {
   return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* From its beginning. */
 static void read_file(int file, char *text, size_t size) {
   ssize_t length = pread(file, text, size - 1, 0);
   if (length <= 0) _exit(0);
@@ -47,25 +49,33 @@ static void read_file(int file, char *text, size_t size) {
 
 /* State and processor: fields 3 and 39 of proc_pid_stat(5). The second is a name and ends with the last parenthesis. */
 static struct look look_at_program(void) {
-  char text[1024];
+  static const char sleeps[] = "\nvoluntary_ctxt_switches:";
+  char text[4096];
   struct look look;
   read_file(schedstat_file, text, sizeof text);
-  if (sscanf(text, "%lld %*d %lld", &look.nanos, &look.turns) != 2) _exit(1);
+  if (sscanf(text, "%*d %lld %lld", &look.queued, &look.turns) != 2) _exit(1);
   read_file(stat_file, text, sizeof text);
   char *at = strrchr(text, ')') + 2;
   look.ready = *at == 'R';
   for (int field = 3; field < 39; ++field) at = strchr(at, ' ') + 1;
   look.processor = strtol(at, NULL, 10);
+  read_file(status_file, text, sizeof text);
+  at = strstr(text, sleeps);
+  if (at == NULL) _exit(1);
+  look.sleeps = strtol(at + strlen(sleeps), NULL, 10);
   return look;
 }
 
 /*
- * What the program's thread used between two looks on this processor, if it was here all the while: each look takes the processor
- * from it, and so may a signal in between. Had it been given one more often, it may have been elsewhere.
+ * How much of a time the processor was that of the program's thread, if it was here all the while and never slept: what it did not
+ * wait for its turn, whether it was charged with it or not. Each look takes the processor from it, and so may a signal in
+ * between. Had it been given one more often, it may have been elsewhere.
  */
-static long long taken_here(long processor, struct look before, struct look after) {
-  int stayed = before.ready && before.processor == processor && after.processor == processor;
-  return stayed && after.turns - before.turns <= 2 ? after.nanos - before.nanos : 0;
+static long long taken_here(long processor, struct look before, struct look after, long long nanos) {
+  int stayed = before.ready && before.processor == processor && after.processor == processor &&
+               after.sleeps == before.sleeps && after.turns - before.turns <= 2;
+  long long taken = nanos - (after.queued - before.queued);
+  return stayed && taken > 0 ? taken : 0;
 }
 
 static void *watch(void *argument) {
@@ -77,8 +87,7 @@ static void *watch(void *argument) {
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR);
     long long looked = now();
     if (looked - due < LATE_NS) continue;
-    long long taken = taken_here(processor, before, look_at_program());
-    if (taken > looked - due) taken = looked - due;
+    long long taken = taken_here(processor, before, look_at_program(), looked - due);
     /* One write for each line: threads do not mix theirs. */
     char line[96];
     int length = snprintf(line, sizeof line, "%ld %lld %lld %lld\n", processor, due, looked, taken);
@@ -96,7 +105,8 @@ int main(int argc, char **argv) {
   if (argc != 2) return fprintf(stderr, "usage: processor-stops PID\n"), 2;
   schedstat_file = open_of(argv[1], "schedstat");
   stat_file = open_of(argv[1], "stat");
-  if (schedstat_file < 0 || stat_file < 0) return perror(argv[1]), 1;
+  status_file = open_of(argv[1], "status");
+  if (schedstat_file < 0 || stat_file < 0 || status_file < 0) return perror(argv[1]), 1;
   cpu_set_t allowed;
   struct sched_param parameters = {.sched_priority = PRIORITY};
   pthread_attr_t attributes;

@@ -1,7 +1,7 @@
 /**
  * Which part of a stall was the machine standing still. The host of a virtual machine can stop one of its processors with
- * nothing said: whoever ran there has the time as processor time (docs/decisions/0010). bench/native/processor-stops.c sees
- * when that happens, and how much of it a program was charged with.
+ * nothing said: whoever ran there has the time as processor time, or as none (docs/decisions/0010). bench/native/processor-stops.c sees
+ * when that happens, and for how much of it the processor was a program's.
  */
 import { spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,7 +16,7 @@ const TOLD_WITHIN_MS = 5;
  * @property {number} processor
  * @property {number} beganMs  CLOCK_MONOTONIC, which all processes share
  * @property {number} endMs
- * @property {number} takenMs  what of it the program has as processor time
+ * @property {number} takenMs  for how much of it the processor was the program's
  *
  * @typedef {import("./loop-stalls.mjs").Stretch & { beganMs: number, endMs: number }} KeptStretch
  */
@@ -63,7 +63,7 @@ export class MachineStops {
 }
 
 /**
- * The longest of a program's stretches by its own part, without what it was charged with while its processor stood still: also
+ * The longest of a program's stretches by its own part, without the time in which its processor stood still: also
  * in the kernel, which may not let go of a processor for some milliseconds. What the watch cannot tell stays in.
  *
  * @param {{ worst: import("./loop-stalls.mjs").Stretch, stretches: readonly KeptStretch[] }} program
