@@ -10,8 +10,8 @@ const IDLE = "idle process";
 
 /**
  * The longest time the daemon held its event loop up while the rows of a family were measured: one sample for each `take`.
- * What its thread waited for a processor that others had is not in it (loop-stalls.mjs), nor what it was charged with while its
- * own stood still (machine-stops.mjs), of each stall by itself. Beside it stand the longest stall with all that, and what an idle process
+ * What its thread waited for a processor that others had is not in it (loop-stalls.mjs), nor the time in which its own stood
+ * still (machine-stops.mjs), of each stall by itself. Beside it stand the longest stall with all that, and what an idle process
  * saw meanwhile.
  */
 export class EventLoopRow {
