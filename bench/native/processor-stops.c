@@ -1,7 +1,8 @@
 /*
- * Says when a processor did not run, and how much of that a program had it for: a virtual machine's host can
- * stop a processor with nothing said, and charge whoever runs there with that time or not. A thread bound to each one, at real-time priority, looks every two milliseconds. Nobody's work
- * of an ordinary priority makes it late, so when it is, its processor was stopped, or the kernel did not let go of it.
+ * Says when a processor did not run, and how much of that a program had it for: a virtual machine's host can stop a
+ * processor with nothing said, and charge whoever runs there with that time or not. A thread bound to each one, at
+ * real-time priority, looks every two milliseconds. Nobody's work of an ordinary priority makes it late, so when it is,
+ * its processor was stopped, or the kernel did not let go of it.
  *
  *   processor-stops PID   prints "ready", then a line `PROCESSOR BEGAN END TAKEN` for each time that one was late by LATE_NS
  *                         or more: from when it should have looked until it did (CLOCK_MONOTONIC), and for how much of
@@ -40,7 +41,6 @@ static long long now(void) {
   return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* From its beginning. */
 static void read_file(int file, char *text, size_t size) {
   ssize_t length = pread(file, text, size - 1, 0);
   if (length <= 0) _exit(0);

@@ -9,7 +9,7 @@ import { run, timed } from "../support/commands.mjs";
 import { inTurn } from "../support/context.mjs";
 import { EventLoopRow } from "../support/event-loop.mjs";
 import { settle } from "../support/files.mjs";
-import { backMemory } from "../support/memory.mjs";
+import { BACKED_BYTES_PER_BYTE, backMemory } from "../support/memory.mjs";
 import { OURS, Row } from "../support/row.mjs";
 import { BenchStore } from "../support/s3.mjs";
 import { OBJECT_BYTES, PARALLEL_GETS, SdkMover } from "../support/sdk-mover.mjs";
@@ -17,8 +17,6 @@ import { Workspace } from "../support/workspace.mjs";
 
 const SDK = "SDK";
 const WITH_DISK = "SDK, hashes, disk";
-/** A content file, the mount's file or the server's, and what processes take; twice over, since it does not stay backed. */
-const BACKED_BYTES_PER_BYTE = 4;
 const FIRST_BYTES = 1 << 20;
 
 export const family = {

@@ -6,7 +6,7 @@ import { inTurn } from "../support/context.mjs";
 import { makeFiles, settle } from "../support/files.mjs";
 import { fio } from "../support/fio.mjs";
 import { nativeName } from "../support/machine.mjs";
-import { backMemory } from "../support/memory.mjs";
+import { BACKED_BYTES_PER_BYTE, backMemory } from "../support/memory.mjs";
 import { contestants } from "../support/peers.mjs";
 import { Row } from "../support/row.mjs";
 import { BenchStore } from "../support/s3.mjs";
@@ -16,8 +16,6 @@ import { SMALL_FILES } from "./tar.mjs";
 const LATENCY_MS = 30;
 /** Read cold from far away: most peers ask twice for each, one after the other. */
 const FAR_FILES = 200;
-/** As for the rows of large files (link.mjs): it is nobody's merit to come after whoever had the memory backed. */
-const BACKED_BYTES_PER_BYTE = 4;
 
 export const family = {
   id: "peers",

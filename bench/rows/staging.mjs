@@ -4,7 +4,7 @@ import { CheckpointClient, pythonObstacle } from "../support/checkpoint-client.m
 import { inTurn } from "../support/context.mjs";
 import { settle } from "../support/files.mjs";
 import { fio } from "../support/fio.mjs";
-import { backMemory } from "../support/memory.mjs";
+import { BACKED_BYTES_PER_BYTE, backMemory } from "../support/memory.mjs";
 import { OURS, Row, skippedRow } from "../support/row.mjs";
 import { writeThroughRing } from "../support/staging-ring.mjs";
 import { Workspace } from "../support/workspace.mjs";
@@ -14,8 +14,6 @@ const SYNCED = "torch.save + fsync";
 const UNSYNCED = "torch.save";
 const STOCK = "safetensors";
 const FIO = "fio";
-/** Tensors, and pages of a file; twice over, since they do not stay backed. */
-const BACKED_BYTES_PER_BYTE = 4;
 const SLOTS = 32;
 const SLOT_BYTES = 16 * MIB;
 

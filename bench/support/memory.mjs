@@ -9,6 +9,9 @@
 import { readFile } from "node:fs/promises";
 import { run } from "./commands.mjs";
 
+/** To be backed for each byte of a large file: it and what it is copied from or to; twice over, since it does not stay backed. */
+export const BACKED_BYTES_PER_BYTE = 4;
+
 const MIB = 1 << 20;
 const PAGE_BYTES = 4096;
 /** Stays free, or the kernel would begin to look for memory. */

@@ -84,8 +84,8 @@ describe("the watch over the processors", () => {
   const STOPPED_MS = 60;
 
   /** Bound to a processor that nobody but the watch takes from it. */
-  function startProgram(processor: number, action: string): ChildProcess {
-    const program = spawn("chrt", ["-f", "10", "taskset", "-c", String(processor), process.execPath, "-e", action]);
+  function startProgram(processor: number, action: string, interpreter = [process.execPath, "-e"]): ChildProcess {
+    const program = spawn("chrt", ["-f", "10", "taskset", "-c", String(processor), ...interpreter, action]);
     onTestFinished(() => {
       program.kill();
     });
@@ -148,6 +148,21 @@ describe("the watch over the processors", () => {
     const stops = await watch.take();
     expect(stops.length).toBeGreaterThan(0);
     expect(Math.max(...stops.map((one) => one.takenMs))).toBeLessThan(5);
+  });
+
+  it("takes nothing from a program that slept meanwhile", async () => {
+    const [processor] = await processors();
+    // Not JavaScript: threads that Node.js wakes as well would take the processor from it, and that alone rules it out.
+    const action = "t = time.monotonic\nwhile 1:\n  end = t() + 0.03\n  while t() < end: pass\n  time.sleep(0.03)";
+    const program = startProgram(processor!, `import time\n${action}`, ["python3", "-c"]);
+    await sleep(200);
+    const { watch, stop: stopWatch } = await startWatch(program);
+    for (let attempt = 0; attempt < 20; attempt++) {
+      await watch.take();
+      await stopWatch();
+      await sleep(20);
+      expect(longestOf(await watch.take(), processor!).takenMs).toBe(0);
+    }
   });
 
   it("does not take a program that computes for a processor that does not run", async () => {
