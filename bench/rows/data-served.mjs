@@ -38,7 +38,7 @@ async function* measure(context) {
     };
     for (const job of DATA_JOBS) {
       const row = new Row(describe(job));
-      for (let round = 0; round < context.rounds(5); round++) {
+      for (let round = 0; round < context.rounds(7); round++) {
         context.progress(`${job.title}, served, round ${round + 1}`);
         const figures = {};
         for (const name of inTurn(Object.keys(contestants), round)) {

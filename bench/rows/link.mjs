@@ -23,7 +23,7 @@ export const family = {
   id: "link",
   title: "large files to and from the bucket",
   needs: ["root", "fuse"],
-  minutes: 5,
+  minutes: 6,
   measure,
 };
 
@@ -34,7 +34,7 @@ async function* measure(context) {
     const objects = context.pick(16, 2);
     const { publish, read } = describe(store);
     const loop = await EventLoopRow.start(workspace, family);
-    for (let round = 0; round < context.rounds(5); round++) {
+    for (let round = 0; round < context.rounds(7); round++) {
       const bodies = Array.from({ length: objects }, () => randomBytes(OBJECT_BYTES));
       const sdk = new SdkMover(store, `sdk-${round}`, bodies);
       const ours = new PodfsMover(workspace, store, `podfs-${round}`, loop);

@@ -21,7 +21,7 @@ export const family = {
   id: "peers",
   title: "peers",
   needs: ["root", "fuse", "fio", "python3"],
-  minutes: 8,
+  minutes: 11,
   measure,
 };
 
@@ -36,7 +36,7 @@ async function* measure(context) {
     for (const row of Object.values(rows))
       for (const { name, available } of all) if (available !== true) row.skip(name, available);
     const measured = { context, workspace, far, rows, sizeMiB: context.pick(512, 64) };
-    for (let round = 0; round < context.rounds(2, 1); round++) {
+    for (let round = 0; round < context.rounds(3, 1); round++) {
       const input = await prepare(measured, round);
       const figures = Object.fromEntries(Object.keys(rows).map((id) => [id, {}]));
       await onNative(measured, input, figures);

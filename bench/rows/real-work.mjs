@@ -85,13 +85,15 @@ async function packForPip(sources, wheel) {
 /** In this order: what is removed last is what was made before. Each makes its own directory, and no inode is reused. */
 function tasks({ files, repositoryFiles, repository, tarball, wheel, npmCache }) {
   const npm = ["install", tarball, "--offline", "--no-audit", "--no-fund", "--no-package-lock", "--cache", npmCache];
-  const pip = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--root-user-action=ignore"];
+  // Not --target, which unpacks to $TMPDIR and moves it from there: a rename on the filesystem that has both, a copy elsewhere.
+  const pip = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--no-warn-script-location"];
   // At most 4,900 of them.
   const importAll = [
     "import importlib, pathlib, sys",
-    "sys.path.insert(0, 'site')",
-    "for path in sorted(pathlib.Path('site').glob('bench_package/part_0*/module_*.py')):",
-    "    importlib.import_module('.'.join(path.relative_to('site').with_suffix('').parts))",
+    "site = next(pathlib.Path('site').rglob('bench_package')).parent",
+    "sys.path.insert(0, str(site))",
+    "for path in sorted(site.glob('bench_package/part_0*/module_*.py')):",
+    "    importlib.import_module('.'.join(path.relative_to(site).with_suffix('').parts))",
   ].join("\n");
   return [
     {
@@ -109,7 +111,7 @@ function tasks({ files, repositoryFiles, repository, tarball, wheel, npmCache })
     {
       id: "pip-install",
       title: `pip install of ${count(files)} files`,
-      run: (at) => run("python3", [...pip, "--target", join(at, "site"), wheel]),
+      run: (at) => run("python3", [...pip, "--root-user-action=ignore", "--prefix", join(at, "site"), wheel]),
     },
     {
       id: "python-import",

@@ -46,7 +46,7 @@ async function* measure(context) {
     };
     const rows = describe(native);
     if (floor.skipped !== undefined) rows.native.skip(FLOOR, floor.skipped);
-    for (let round = 0; round < context.rounds(5); round++) {
+    for (let round = 0; round < context.rounds(9); round++) {
       context.progress(`tar x, round ${round + 1}`);
       const archive = join(workspace.directory, `${round}.tar`);
       await makeFiles("archive", archive, SMALL_FILES, round);
