@@ -29,6 +29,7 @@
         "native/fuse/notifier.cc",
         "native/fuse/number_set.cc",
         "native/fuse/probe.cc",
+        "native/fuse/replace_process.cc",
         "native/fuse/session.cc",
         "native/fuse/thread.cc",
         "native/fuse/worker_pool.cc",

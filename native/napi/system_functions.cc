@@ -13,6 +13,7 @@
 #include "fuse/file_lock.h"
 #include "fuse/mount.h"
 #include "fuse/probe.h"
+#include "fuse/replace_process.h"
 #include "napi/environment.h"
 #include "napi/errors.h"
 
@@ -96,18 +97,18 @@ Napi::Value Probe(const Napi::CallbackInfo& info) {
       });
 }
 
-std::vector<std::string> ToPaths(const Napi::Value& value) {
+std::vector<std::string> ToStrings(const Napi::Value& value) {
   const Napi::Array array = value.As<Napi::Array>();
-  std::vector<std::string> paths;
-  for (uint32_t i = 0; i < array.Length(); ++i) paths.push_back(array.Get(i).As<Napi::String>());
-  return paths;
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i) strings.push_back(array.Get(i).As<Napi::String>());
+  return strings;
 }
 
 Napi::Value MakeFiles(const Napi::CallbackInfo& info) {
   const auto descriptors = std::make_shared<std::vector<int>>();
   return RunOnPool(
       info,
-      [paths = ToPaths(info[0]), descriptors] {
+      [paths = ToStrings(info[0]), descriptors] {
         *descriptors = CreateFiles(paths);
         return Environment::Result{};
       },
@@ -125,7 +126,7 @@ Napi::Value MakeFiles(const Napi::CallbackInfo& info) {
 Napi::Value UnlinkFiles(const Napi::CallbackInfo& info) {
   return RunOnPool(
       info,
-      [paths = ToPaths(info[0])] {
+      [paths = ToStrings(info[0])] {
         RemoveFiles(paths);
         return Environment::Result{};
       },
@@ -142,6 +143,11 @@ Napi::Value ReserveTable(const Napi::CallbackInfo& info) {
 
 Napi::Value OpenFromMemory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), OpenCached(info[0].As<Napi::String>()));
+}
+
+Napi::Value Replace(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(),
+                           ReplaceProcess(info[0].As<Napi::String>(), ToStrings(info[1]), ToStrings(info[2])));
 }
 
 Napi::Value Lock(const Napi::CallbackInfo& info) {
@@ -166,6 +172,7 @@ void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("removeFiles", Napi::Function::New<UnlinkFiles>(env, "removeFiles"));
   exports.Set("reserveDescriptors", Napi::Function::New<ReserveTable>(env, "reserveDescriptors"));
   exports.Set("openCached", Napi::Function::New<OpenFromMemory>(env, "openCached"));
+  exports.Set("replaceProcess", Napi::Function::New<Replace>(env, "replaceProcess"));
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
   exports.Set("disableAccessTimes", Napi::Function::New<DisableTimes>(env, "disableAccessTimes"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));

@@ -5,7 +5,7 @@
 
 namespace podfs {
 
-// Adds mountFuse, unmountFuse, lockFile, reflink and probe.
+// Adds what `Addon` in src/native/addon.ts declares beside classes and measure.
 void DefineSystemFunctions(Napi::Env env, Napi::Object exports);
 
 }  // namespace podfs

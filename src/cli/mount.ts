@@ -11,6 +11,7 @@ import {
   TRANSPORTS,
 } from "../config/index.js";
 import {
+  becomeServerProcess,
   type LaunchReporter,
   launchDaemon,
   type MountSummary,
@@ -91,6 +92,7 @@ async function mountInBackground(options: MountOptions): Promise<MountSummary> {
 }
 
 async function mountHere(options: MountOptions, print: (summary: MountSummary) => void): Promise<number> {
+  becomeServerProcess();
   const progress = new ProgressLine();
   const reporter: LaunchReporter = {
     progress: (text) => progress.show(text),

@@ -1,14 +1,9 @@
 /** The process that `podfs mount` leaves behind: takes its options from there, reports there, serves. */
 import type { DaemonMessage, DaemonModule, LaunchReporter, StartMessage } from "./launch-protocol.js";
-
-/**
- * A request makes about a kilobyte of small Buffers (keys, records), cut from pools. What the garbage collector sweeps in a pause is
- * pools: an eighth of as many as with Node's 8 KiB (docs/decisions/0010).
- */
-const BUFFER_POOL_BYTES = 64 << 10;
+import { setUpServerProcess } from "./server-process.js";
 
 async function main(): Promise<number> {
-  Buffer.poolSize = BUFFER_POOL_BYTES;
+  setUpServerProcess();
   const abandoned = new AbortController();
   const options = await receiveStart();
   const onDisconnect = (): void => abandoned.abort(new Error("podfs mount ended before the mount was ready"));

@@ -34,7 +34,8 @@ export async function runDaemon(
     const daemon = new Daemon(options, log);
     return await daemon.run(paths.controlSocket, reporter, abandoned);
   } catch (error) {
-    log.error({ err: error }, "not mounted");
+    // In the foreground the log is the terminal, where the command says it in one line.
+    if (!options.foreground) log.error({ err: error }, "not mounted");
     throw error;
   } finally {
     log.flush();

@@ -8,3 +8,4 @@ export { launchDaemon } from "./launch.js";
 export type { LaunchReporter, MountSummary } from "./launch-protocol.js";
 export { mountOf, podfsMountpoints, readMountTable } from "./mount-table.js";
 export { mountpointState, resolveMountpoint } from "./mountpoint.js";
+export { becomeServerProcess } from "./server-process.js";

@@ -4,8 +4,8 @@ import { hostname } from "node:os";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../base/index.js";
 import type { MountOptions } from "../config/index.js";
-import { CONDITION_VARIABLES_PATH } from "../native/index.js";
 import type { DaemonMessage, MountSummary, StartMessage } from "./launch-protocol.js";
+import { SERVER_SWITCHES, serverEnvironment } from "./server-process.js";
 import { prepareStateDirectory } from "./state-directory.js";
 
 export interface LaunchOptions {
@@ -15,19 +15,6 @@ export interface LaunchOptions {
   /** The program to start; for tests. */
   readonly entry?: string;
 }
-
-/**
- * glibc's malloc keeps what was freed for longer the larger it was, up to 32 MiB a piece (M_MMAP_THRESHOLD in mallopt(3)), in
- * each thread's arena. With fixed limits, what a checkpoint or a pack took goes back when it is freed.
- */
-const MALLOC_LIMITS = { MALLOC_MMAP_THRESHOLD_: "262144", MALLOC_TRIM_THRESHOLD_: "1048576" };
-
-/**
- * Scavenges are the most frequent garbage collections: they copy what is alive of at most 4 MiB, not 16, and without V8's
- * helper threads. Those make them shorter only where they have processors; on a busy machine the event loop waits for them, for
- * tens of milliseconds (docs/decisions/0010).
- */
-const COLLECTOR = ["--max-semi-space-size=4", "--no-parallel-scavenge", "--no-concurrent-array-buffer-sweeping"];
 
 const DAEMON_ENTRY = fileURLToPath(new URL("./daemon-main.js", import.meta.url));
 
@@ -40,10 +27,10 @@ export async function launchDaemon(options: MountOptions, launch: LaunchOptions 
   const paths = await prepareStateDirectory(options.stateDir, options.mountpoint, hostname());
   const stderr = await open(paths.stderr, "w", 0o600);
   try {
-    const child = spawn(process.execPath, [...COLLECTOR, "--enable-source-maps", launch.entry ?? DAEMON_ENTRY], {
+    const child = spawn(process.execPath, [...SERVER_SWITCHES, launch.entry ?? DAEMON_ENTRY], {
       // Away from here: a daemon must not keep somebody's directory busy, nor share its terminal's signals.
       cwd: "/",
-      env: { ...MALLOC_LIMITS, ...process.env, LD_PRELOAD: preloaded(process.env.LD_PRELOAD) },
+      env: serverEnvironment(process.env),
       detached: true,
       stdio: ["ignore", stderr.fd, stderr.fd, "ipc"],
     });
@@ -57,15 +44,6 @@ export async function launchDaemon(options: MountOptions, launch: LaunchOptions 
   } finally {
     await stderr.close();
   }
-}
-
-/**
- * Ours after what the user has preloaded: a sanitizer's library, say, has to be the first. In the list, blanks and colons
- * separate names and cannot be quoted; from a directory with one in its name, podfs runs with glibc's own.
- */
-function preloaded(byUser: string | undefined): string | undefined {
-  if (/[\s:]/.test(CONDITION_VARIABLES_PATH)) return byUser;
-  return byUser === undefined || byUser === "" ? CONDITION_VARIABLES_PATH : `${byUser}:${CONDITION_VARIABLES_PATH}`;
 }
 
 /** The process ended without a word. */

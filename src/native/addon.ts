@@ -317,6 +317,11 @@ export interface Addon extends StagingAddon {
   /** Unlinks files, on a thread. What is not there counts as unlinked; what cannot be unlinked stays. */
   removeFiles(paths: readonly string[]): Promise<void>;
   /**
+   * Another program in this process: execve(2). Nothing of this one goes on, in no thread; of its descriptors the first three
+   * stay. `args` begins with what the program is called; `environment` is NAME=VALUE. Returns only if it fails: a negative errno.
+   */
+  replaceProcess(program: string, args: readonly string[], environment: readonly string[]): number;
+  /**
    * Takes an exclusive lock on a file (open file description lock), created when absent. Returns a descriptor
    * that holds it until closed, or -EAGAIN… when somebody else does.
    */

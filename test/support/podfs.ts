@@ -19,6 +19,11 @@ export interface CommandOutcome {
   readonly stderr: string;
 }
 
+export interface ForegroundMount {
+  readonly process: ChildProcess;
+  readonly ended: Promise<CommandOutcome>;
+}
+
 /** Why mounts cannot be tested on this machine; undefined when they can. Tests skip with it, visibly. */
 export function mountObstacle(): string | undefined {
   if (!existsSync("/dev/fuse")) return "there is no /dev/fuse";
@@ -77,6 +82,32 @@ export class PodfsMachine {
     const summary = JSON.parse(await this.runOk("mount", "--json", ...options, volume, mountpoint)) as { pid: number };
     this.#mounts.set(mountpoint, summary.pid);
     return summary;
+  }
+
+  /** Serves a mount in a process of ours, as a container does; resolves when it answers, or the process has ended. */
+  async mountInForeground(volume: string, mountpoint: string, ...options: string[]): Promise<ForegroundMount> {
+    const args = [PROGRAM, "mount", "--foreground", "--json", ...options, volume, mountpoint];
+    const child = spawn(process.execPath, args, { env: this.environment, stdio: ["ignore", "pipe", "pipe"] });
+    if (child.pid !== undefined) this.#mounts.set(mountpoint, child.pid);
+    let stdout = "";
+    let stderr = "";
+    child.stderr.on("data", (text) => {
+      stderr += text;
+    });
+    const ended = new Promise<CommandOutcome>((resolve) => {
+      child.once("close", (code) => {
+        this.#mounts.delete(mountpoint);
+        resolve({ code: code ?? -1, stdout, stderr });
+      });
+    });
+    const answers = new Promise<void>((resolve) => {
+      child.stdout.on("data", (text) => {
+        stdout += text;
+        if (stdout.includes("\n")) resolve();
+      });
+    });
+    await Promise.race([answers, ended]);
+    return { process: child, ended };
   }
 
   /** A mount that is too busy to answer in time is asked again: for how long is the test's own limit. */

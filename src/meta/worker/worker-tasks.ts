@@ -82,6 +82,6 @@ function findWorkerFile(): string {
   const beside = fileURLToPath(new URL("./worker-entry.cjs", import.meta.url));
   const built = fileURLToPath(new URL("../../../dist/meta/worker/worker-entry.cjs", import.meta.url));
   const found = [beside, built].find((path) => existsSync(path));
-  if (found === undefined) throw new InvariantError(`${built} is not there: run "npm run build:ts" first`);
+  if (found === undefined) throw new InvariantError(`${built} is not there: run "npm run build" first`);
   return found;
 }
