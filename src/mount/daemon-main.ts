@@ -1,9 +1,7 @@
 /** The process that `podfs mount` leaves behind: takes its options from there, reports there, serves. */
 import type { DaemonMessage, DaemonModule, LaunchReporter, StartMessage } from "./launch-protocol.js";
-import { setUpServerProcess } from "./server-process.js";
 
 async function main(): Promise<number> {
-  setUpServerProcess();
   const abandoned = new AbortController();
   const options = await receiveStart();
   const onDisconnect = (): void => abandoned.abort(new Error("podfs mount ended before the mount was ready"));

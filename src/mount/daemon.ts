@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import type { Logger } from "pino";
-import { Deferred, formatBytes, ignore, systemClock } from "../base/index.js";
+import { Deferred, formatBytes, ignore, PodfsError, systemClock } from "../base/index.js";
 import { type MountOptions, PODFS_VERSION } from "../config/index.js";
 import { composeMount } from "./compose.js";
 import { ControlError } from "./control-error.js";
@@ -10,6 +10,7 @@ import type { LaunchReporter } from "./launch-protocol.js";
 import { createLogger } from "./logger.js";
 import { describeUsers, mountUsers } from "./mount-users.js";
 import type { RunningMount } from "./running-mount.js";
+import { setUpServerProcess } from "./server-process.js";
 import { prepareStateDirectory } from "./state-directory.js";
 
 /** The mount was ended with everything in the volume. */
@@ -27,6 +28,7 @@ export async function runDaemon(
   reporter: LaunchReporter,
   abandoned: AbortSignal,
 ): Promise<number> {
+  setUpServerProcess();
   const paths = await prepareStateDirectory(options.stateDir, options.mountpoint, hostname());
   const log = createLogger(paths.log, options.foreground);
   log.info({ version: PODFS_VERSION, options }, "mounting");
@@ -34,8 +36,8 @@ export async function runDaemon(
     const daemon = new Daemon(options, log);
     return await daemon.run(paths.controlSocket, reporter, abandoned);
   } catch (error) {
-    // In the foreground the log is the terminal, where the command says it in one line.
-    if (!options.foreground) log.error({ err: error }, "not mounted");
+    // In the foreground the log is the terminal, where the command says in one line what it can explain.
+    if (!options.foreground || !(error instanceof PodfsError)) log.error({ err: error }, "not mounted");
     throw error;
   } finally {
     log.flush();

@@ -1,6 +1,5 @@
 import type { MountOptions } from "../config/index.js";
 import type { DaemonModule, LaunchReporter } from "./launch-protocol.js";
-import { setUpServerProcess } from "./server-process.js";
 
 /**
  * Serves the mount in this process, which is what a container wants: one process, its signals, its exit code. Returns
@@ -8,7 +7,6 @@ import { setUpServerProcess } from "./server-process.js";
  * @throws whatever keeps it from mounting; nothing is left behind then.
  */
 export async function runInForeground(options: MountOptions, reporter: LaunchReporter): Promise<number> {
-  setUpServerProcess();
   const daemon: DaemonModule = await import("./daemon.js");
   return daemon.runDaemon(options, reporter, new AbortController().signal);
 }
