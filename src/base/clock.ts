@@ -11,8 +11,11 @@ export interface Timer {
 export interface Clock {
   /** Wall clock, milliseconds since 1970: for dates and what other machines compare (leases). May jump. */
   nowMs(): number;
-  /** Wall clock, nanoseconds since 1970: for file times. Does not run backwards unless the machine's clock is set back. */
-  nowNs(): bigint;
+  /**
+   * Wall clock, milliseconds since 1970, as of the last tick: for file times. Like a local filesystem's: what happens within a
+   * tick happens at the same time, and a change that changes nothing else then is none.
+   */
+  fileTimeMs(): number;
   /** Milliseconds since some fixed moment, never running backwards: for durations and deadlines. */
   monotonicMs(): number;
   /** Resolves after `delayMs`. @throws the signal's reason when it aborts first. */
@@ -24,27 +27,17 @@ export interface Clock {
 }
 
 const DELAY_MS_MAX = 0x7fff_ffff; // setTimeout fires at once for anything longer.
-const WALL_DRIFT_NS_MAX = 2_000_000n;
+/** The kernel's own at 250 Hz, as most distributions build it. */
+const FILE_TIME_TICK_MS = 4;
 
 class SystemClock implements Clock {
-  // Invariant: wall time is #anchorWallNs plus what hrtime has advanced since #anchorHrNs, within WALL_DRIFT_NS_MAX.
-  #anchorWallNs = BigInt(Date.now()) * 1_000_000n;
-  #anchorHrNs = process.hrtime.bigint();
-
   nowMs(): number {
     return Date.now();
   }
 
-  /** Node has no clock_gettime(CLOCK_REALTIME): Date.now() gives the milliseconds, hrtime what lies between them. */
-  nowNs(): bigint {
-    const hrNs = process.hrtime.bigint();
-    const wallNs = BigInt(Date.now()) * 1_000_000n;
-    const nowNs = this.#anchorWallNs + (hrNs - this.#anchorHrNs);
-    const driftNs = nowNs - wallNs;
-    if (driftNs <= WALL_DRIFT_NS_MAX && driftNs >= -WALL_DRIFT_NS_MAX) return nowNs;
-    this.#anchorWallNs = wallNs;
-    this.#anchorHrNs = hrNs;
-    return wallNs;
+  fileTimeMs(): number {
+    const nowMs = Date.now();
+    return nowMs - (nowMs % FILE_TIME_TICK_MS);
   }
 
   monotonicMs(): number {

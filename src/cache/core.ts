@@ -1,6 +1,6 @@
 import { unlink } from "node:fs/promises";
 import { type Clock, type ContentId, type Ino, ignore } from "../base/index.js";
-import type { ContentRecord, Time } from "../format/index.js";
+import { type ContentRecord, type Time, timeOfMs } from "../format/index.js";
 import type { LocalFile, Metadata } from "../meta/index.js";
 import type { Transfer } from "../transfer/index.js";
 import type { CacheDirectory } from "./cache-directory.js";
@@ -16,8 +16,6 @@ import type { Recency } from "./recency.js";
 import type { RetainedFiles } from "./retained-files.js";
 import type { Room } from "./room.js";
 import type { Spares } from "./spares.js";
-
-const NS_PER_S = 1_000_000_000n;
 
 export interface CoreParts {
   readonly directory: CacheDirectory;
@@ -72,8 +70,7 @@ export class CacheCore {
   }
 
   now(): Time {
-    const nowNs = this.parts.clock.nowNs();
-    return { sec: Number(nowNs / NS_PER_S), nsec: Number(nowNs % NS_PER_S) };
+    return timeOfMs(this.parts.clock.fileTimeMs());
   }
 
   /** Whether the local image may be served: it holds newer bytes than the volume, or the same. */

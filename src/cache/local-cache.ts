@@ -1,11 +1,11 @@
 import { type Ino, type OpSeq, syncPath } from "../base/index.js";
-import type { Time } from "../format/index.js";
+import { isSameTime, type Time } from "../format/index.js";
 import type { LocalFile, MetadataTransaction } from "../meta/index.js";
 import type { CacheUsage, ContentCache, OpenContent, OpenIntent, UploadSource } from "./content-cache.js";
 import type { CacheCore } from "./core.js";
 import { CacheError } from "./errors.js";
 import type { Evictor } from "./evictor.js";
-import { closedByWriter, countOf, emptyDirty, sameTime } from "./local-images.js";
+import { closedByWriter, countOf, emptyDirty } from "./local-images.js";
 import { OpenImage } from "./open-image.js";
 import type { Opener } from "./opener.js";
 import { endTrust } from "./trust.js";
@@ -237,7 +237,7 @@ export class LocalCache implements ContentCache {
     let closed: LocalFile | undefined;
     if (core.isCurrent(image, local)) {
       const state = image.stat();
-      const same = state.sizeBytes === untouched?.sizeBytes && sameTime(state.mtime, untouched.mtime);
+      const same = state.sizeBytes === untouched?.sizeBytes && isSameTime(state.mtime, untouched.mtime);
       const after = closedByWriter(local, state, !same);
       metadata.update((tx) => tx.putLocal(ino, after));
       core.count(image, after, 0, state);

@@ -110,7 +110,3 @@ function oddAfter(generation: number): number {
 function evenAfter(generation: number): number {
   return generation + (generation % 2);
 }
-
-export function sameTime(a: Time, b: Time): boolean {
-  return a.sec === b.sec && a.nsec === b.nsec;
-}

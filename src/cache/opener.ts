@@ -2,20 +2,12 @@ import { close, ftruncate } from "node:fs";
 import { readFile, unlink } from "node:fs/promises";
 import { promisify } from "node:util";
 import { type ContentId, type Ino, ignore } from "../base/index.js";
-import { CHUNK_SIZE_BYTES, type ContentRecord } from "../format/index.js";
+import { CHUNK_SIZE_BYTES, type ContentRecord, isSameTime } from "../format/index.js";
 import type { LocalFile } from "../meta/index.js";
 import type { OpenIntent } from "./content-cache.js";
 import type { CacheCore } from "./core.js";
 import { CacheError, fetchError } from "./errors.js";
-import {
-  cleanCopy,
-  closedByWriter,
-  countOf,
-  emptyDirty,
-  isOpenForWriting,
-  openedForWriting,
-  sameTime,
-} from "./local-images.js";
+import { cleanCopy, closedByWriter, countOf, emptyDirty, isOpenForWriting, openedForWriting } from "./local-images.js";
 import { completeFile, localError, openDescriptor } from "./open-files.js";
 import { type OpenFile, OpenImage, statFile } from "./open-image.js";
 import { SMALL_FILE_BYTES_MAX, type SmallFiles } from "./small-files.js";
@@ -159,7 +151,7 @@ export class Opener {
     const before = image.stat();
     const mtime = local.dirty ? local.mtime : (metadata.content(ino)?.mtime ?? local.mtime);
     // From here on the file itself says what its times are; so far it only knew when it was fetched.
-    if (!sameTime(before.mtime, mtime)) file.setMtime(mtime.sec, mtime.nsec);
+    if (!isSameTime(before.mtime, mtime)) file.setMtime(mtime.sec, mtime.nsec);
     image.untouched = local.dirty ? undefined : { sizeBytes: before.sizeBytes, mtime };
     const dirty = openedForWriting(local, core.parts.clock.nowMs());
     // What O_TRUNC made is recorded as open for writing already.

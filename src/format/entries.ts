@@ -2,7 +2,8 @@ import { type ByteReader, ByteWriter, type Ino, type OpSeq } from "../base/index
 import { asBuffer, sharedLength } from "./fields.js";
 import { FormatError } from "./format-error.js";
 import { parseKey } from "./keys.js";
-import type { LogEntry, Time } from "./records.js";
+import type { LogEntry } from "./records.js";
+import { isSameTime, type Time } from "./time.js";
 import { keyOfEntry } from "./touch.js";
 
 /** What an entry does. On disk (FORMATS, section "Entries"): never renumbered. */
@@ -85,15 +86,11 @@ export function sameEntry(a: LogEntry, b: LogEntry): boolean {
       a.ino === b.ino &&
       a.seq === b.seq &&
       a.nlinkDelta === b.nlinkDelta &&
-      sameTime(a.mtime, b.mtime) &&
-      sameTime(a.ctime, b.ctime)
+      isSameTime(a.mtime, b.mtime) &&
+      isSameTime(a.ctime, b.ctime)
     );
   }
   if (b.op === "touch" || !asBuffer(a.key).equals(b.key)) return false;
   if (a.op === "delete" || b.op === "delete") return a.op === b.op;
   return asBuffer(a.value).equals(b.value);
-}
-
-function sameTime(a: Time, b: Time): boolean {
-  return a.sec === b.sec && a.nsec === b.nsec;
 }

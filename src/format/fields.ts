@@ -1,5 +1,5 @@
 import { FormatError } from "./format-error.js";
-import type { Time } from "./records.js";
+import type { Time } from "./time.js";
 
 /**
  * Fixed-offset field access for records, which are encoded and decoded on the event-loop thread for every

@@ -27,4 +27,5 @@ export * from "./safetensors-header.js";
 export * from "./safetensors-index.js";
 export * from "./segment.js";
 export * from "./segment-parts.js";
+export * from "./time.js";
 export * from "./touch.js";

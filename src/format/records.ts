@@ -1,13 +1,8 @@
 import type { ChunkHash, Ino, OpSeq, PackId } from "../base/index.js";
+import type { Time } from "./time.js";
 
 /** Bytes of a file that one chunk covers; chunk n covers [n × size, (n + 1) × size). */
 export const CHUNK_SIZE_BYTES = 1 << 20;
-
-/** Seconds and nanoseconds since 1970: exact, and cheaper than bigint on the hot path. */
-export interface Time {
-  readonly sec: number;
-  readonly nsec: number;
-}
 
 /** How a chunk's bytes are stored in its pack. Numbers are on disk: never renumbered. */
 export const Codec = { plain: 0, zstd: 1 } as const;

@@ -1,6 +1,6 @@
 import type { Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
-import type { InodeRecord, Time } from "../format/index.js";
+import { type InodeRecord, isSameTime, type Time } from "../format/index.js";
 import type { MetadataTransaction } from "../meta/index.js";
 import { attributesOf, inodeAttributes, namedInode } from "./attributes.js";
 import { type FsContext, mutate, requireDirectoryTimes, requireWritable } from "./context.js";
@@ -87,7 +87,8 @@ export function openContent(
 }
 
 /**
- * Everything but the size, as one operation; always sets ctime (chown with nothing to change does too).
+ * Everything but the size, as one operation, or none where nothing changes: ctime always does (chown with nothing else to
+ * change sets it too), but not within a tick of the clock.
  * @returns the inode's record, if it has a name
  * @throws FsError stale, read-only
  */
@@ -100,16 +101,34 @@ export function applyChanges(context: FsContext, ino: Ino, changes: AttributeCha
   return mutate(context, (tx, time) => {
     const inode = namedInode(tx, ino);
     const changed = withChanges(inode, changes, time);
+    const losesCapability = changes.killPrivileges === true && tx.xattr(ino, CAPABILITY_XATTR) !== undefined;
+    if (!losesCapability && changesNothing(inode, changed, changes)) return inode;
     tx.putInode(ino, changed);
     if (isDirectory(inode.mode)) {
       const times = requireDirectoryTimes(tx, ino);
       const mtime = changes.mtime === undefined ? times.mtime : changed.mtime;
       tx.putDirectoryTimes(ino, { ...times, mtime, ctime: time });
     } else if (isRegular(inode.mode) && changes.mtime !== undefined) setContentMtime(context, tx, ino, changed.mtime);
-    if (changes.killPrivileges && tx.xattr(ino, CAPABILITY_XATTR) !== undefined) tx.deleteXattr(ino, CAPABILITY_XATTR);
+    if (losesCapability) tx.deleteXattr(ino, CAPABILITY_XATTR);
     tx.dependsOn({ inodes: [ino] });
     return changed;
   });
+}
+
+/**
+ * Whoever unpacks an archive sets owner, mode and times one after the other, whether they differ or not: within a tick of
+ * the clock that is no change at all. A directory's times, and content's, are elsewhere.
+ */
+function changesNothing(inode: InodeRecord, changed: InodeRecord, changes: AttributeChanges): boolean {
+  return (
+    !isDirectory(inode.mode) &&
+    changes.mtime === undefined &&
+    changed.mode === inode.mode &&
+    changed.uid === inode.uid &&
+    changed.gid === inode.gid &&
+    isSameTime(changed.atime, inode.atime) &&
+    isSameTime(changed.ctime, inode.ctime)
+  );
 }
 
 /** Where the truth about it is: with the dirty file, which may be open and written to, or in the volume. */

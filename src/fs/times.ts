@@ -1,14 +1,12 @@
 import type { Clock } from "../base/index.js";
-import type { InodeRecord, Time } from "../format/index.js";
+import { type InodeRecord, isSameTime, type Time, timeOfMs } from "../format/index.js";
 
-const NSEC_PER_SEC = 1_000_000_000n;
+const NSEC_PER_SEC = 1_000_000_000;
 /** The kernel stamps writes with the time of its last clock tick: at 100 Hz up to this long ago. */
 const KERNEL_TICK_NSEC = 10_000_000;
 
 export function nowOf(clock: Clock): Time {
-  const ns = clock.nowNs();
-  const sec = ns / NSEC_PER_SEC;
-  return { sec: Number(sec), nsec: Number(ns - sec * NSEC_PER_SEC) };
+  return timeOfMs(clock.fileTimeMs());
 }
 
 /** Negative when `a` is earlier than `b`, 0 when equal. */
@@ -25,13 +23,13 @@ export function compareTimes(a: Time, b: Time): number {
  * every machine computes the same times.
  */
 export function fileTimes(inode: InodeRecord, contentMtime: Time): { readonly mtime: Time; readonly ctime: Time } {
-  if (compareTimes(contentMtime, inode.mtime) === 0) return { mtime: inode.mtime, ctime: inode.ctime };
+  if (isSameTime(contentMtime, inode.mtime)) return { mtime: inode.mtime, ctime: inode.ctime };
   const ctime = compareTimes(contentMtime, inode.ctime) > 0 ? contentMtime : inode.ctime;
   // A write within the tick of the creation would seem to be older than that.
   return { mtime: precedesByTick(contentMtime, inode.mtime) ? inode.mtime : contentMtime, ctime };
 }
 
 function precedesByTick(time: Time, reference: Time): boolean {
-  const aheadNsec = (reference.sec - time.sec) * Number(NSEC_PER_SEC) + reference.nsec - time.nsec;
+  const aheadNsec = (reference.sec - time.sec) * NSEC_PER_SEC + reference.nsec - time.nsec;
   return aheadNsec > 0 && aheadNsec <= KERNEL_TICK_NSEC;
 }

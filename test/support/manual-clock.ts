@@ -20,8 +20,8 @@ export class ManualClock implements Clock {
     return this.#nowMs;
   }
 
-  nowNs(): bigint {
-    return BigInt(Math.round(this.#nowMs * 1e6));
+  fileTimeMs(): number {
+    return this.#nowMs;
   }
 
   monotonicMs(): number {

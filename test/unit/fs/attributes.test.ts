@@ -13,6 +13,7 @@ import {
   ROOT_CALLER,
   USER,
 } from "../../support/fs-fixture.js";
+import { ManualClock } from "../../support/manual-clock.js";
 
 let fixture: FsFixture;
 beforeEach(() => {
@@ -38,6 +39,23 @@ describe("chmod and chown", () => {
     const ino = await fixture.file("f");
     const before = fixture.attributes(ino);
     expect(compareTimes((await change(ino, {})).ctime, before.ctime)).toBeGreaterThan(0);
+  });
+
+  it("are no operation where nothing changes within a tick of the clock", async () => {
+    await fixture.dispose();
+    fixture = new FsFixture({ clock: new ManualClock() });
+    const ino = await fixture.file("f");
+    const before = await change(ino, { uid: 5 });
+    let operations = 0;
+    fixture.metadata.onOperation(() => operations++);
+    expect(await change(ino, { uid: 5, gid: before.gid, killPrivileges: true })).toEqual(before);
+    expect(await change(ino, { mode: before.mode & 0o7777 })).toEqual(before);
+    expect(operations).toBe(0);
+    fixture.fs.setXattr(ROOT_CALLER, ino, nameOf("security.capability"), Buffer.of(1), 0);
+    await change(ino, { uid: 5, killPrivileges: true });
+    expect(kindOf(() => fixture.fs.getXattr(ino, nameOf("security.capability")))).toBe("no-attribute");
+    await change(ino, { atime: { sec: 1, nsec: 0 } });
+    expect(operations).toBe(3);
   });
 
   it("leave a directory's links and mtime to those who work in it", async () => {
