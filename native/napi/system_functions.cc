@@ -1,5 +1,7 @@
 #include "napi/system_functions.h"
 
+#include <sys/mman.h>
+
 #include <cerrno>
 #include <functional>
 #include <memory>
@@ -163,6 +165,14 @@ Napi::Value Clone(const Napi::CallbackInfo& info) {
                            Reflink(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value Map(const Napi::CallbackInfo& info) {
+  const size_t bytes = info[1].As<Napi::Number>().Uint32Value();
+  char* mapping = nullptr;
+  const int status = MapFile(info[0].As<Napi::Number>().Int32Value(), bytes, &mapping);
+  if (status != 0) return Napi::Number::New(info.Env(), status);
+  return Napi::Buffer<char>::New(info.Env(), mapping, bytes, [bytes](Napi::Env, char* data) { munmap(data, bytes); });
+}
+
 }  // namespace
 
 void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
@@ -176,6 +186,7 @@ void DefineSystemFunctions(Napi::Env env, Napi::Object exports) {
   exports.Set("lockFile", Napi::Function::New<Lock>(env, "lockFile"));
   exports.Set("disableAccessTimes", Napi::Function::New<DisableTimes>(env, "disableAccessTimes"));
   exports.Set("reflink", Napi::Function::New<Clone>(env, "reflink"));
+  exports.Set("mapFile", Napi::Function::New<Map>(env, "mapFile"));
   exports.Set("probe", Napi::Function::New<Probe>(env, "probe"));
 }
 

@@ -52,11 +52,12 @@ export interface ContentCache {
   /** Whether complete files are opened passthrough; told by the transport once the kernel has answered. */
   setPassthrough(available: boolean): void;
   /**
-   * Takes a spare content file for the inode this operation creates, dirty and open for writing by one. Its mtime is
-   * now, and the inode's times are taken from there. Undefined when there is no spare just now: await
-   * {@link spareReady} and run the operation again. If the operation rolls back, call {@link abandon}.
+   * Takes a spare content file for the inode this operation creates, dirty and open for writing by one. Undefined when there is
+   * no spare just now: await {@link spareReady} and run the operation again. If the operation rolls back, call
+   * {@link abandon}.
+   * @param mtime the inode's as well: while both are the same, nobody has written
    */
-  create(tx: MetadataTransaction, ino: Ino, passthroughAllowed: boolean): OpenContent | undefined;
+  create(tx: MetadataTransaction, ino: Ino, mtime: Time, passthroughAllowed: boolean): OpenContent | undefined;
   spareReady(): Promise<void>;
   abandon(content: OpenContent): void;
   /**

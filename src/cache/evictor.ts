@@ -77,7 +77,7 @@ export class Evictor {
       const files = metadata.localFiles(this.#cursor, SLICE);
       for (const [ino, local] of files) {
         if (local.diskBytes === 0 || !this.#isEvictable(ino, local)) continue;
-        candidates.push({ ino, local, lastUsedMs: recency.get(ino) ?? local.lastUsedMs });
+        candidates.push({ ino, local, lastUsedMs: Math.max(recency.get(ino) ?? 0, local.lastUsedMs) });
       }
       this.#cursor = files.length < SLICE ? undefined : files.at(-1)?.[0];
       if (this.#cursor === undefined) return { candidates, wrapped: true };

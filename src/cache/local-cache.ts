@@ -37,12 +37,11 @@ export class LocalCache implements ContentCache {
     this.#core.passthrough = available;
   }
 
-  create(tx: MetadataTransaction, ino: Ino, passthroughAllowed: boolean): OpenContent | undefined {
+  create(tx: MetadataTransaction, ino: Ino, mtime: Time, passthroughAllowed: boolean): OpenContent | undefined {
     const core = this.#core;
     const spare = core.parts.spares.take();
     if (spare === undefined) return undefined;
     const { contentId, file } = spare;
-    const mtime = core.now();
     file.setMtime(mtime.sec, mtime.nsec);
     tx.removeGarbage(contentId);
     tx.putLocal(ino, emptyDirty(core.imageTime(), { contentId, version: tx.seq, mtime, generation: 0 }));
@@ -238,7 +237,7 @@ export class LocalCache implements ContentCache {
     if (core.isCurrent(image, local)) {
       const state = image.stat();
       const same = state.sizeBytes === untouched?.sizeBytes && isSameTime(state.mtime, untouched.mtime);
-      const after = closedByWriter(local, state, !same);
+      const after = closedByWriter(local, state, !same, core.parts.clock.nowMs());
       metadata.update((tx) => tx.putLocal(ino, after));
       core.count(image, after, 0, state);
       closed = after;
@@ -268,7 +267,8 @@ export class LocalCache implements ContentCache {
       metadata.update((tx) => tx.putLocal(ino, after));
     }
     ledger.move(ino, image.counted, countOf(after));
-    recency.touch(ino);
+    // A writer's close has recorded it.
+    if (settled === undefined) recency.touch(ino);
     const { file, pager } = image;
     retained.retain(ino, { contentId, file, pager }, pager !== undefined && after.dirty);
     core.settleClosed(ino, after);

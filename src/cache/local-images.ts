@@ -79,11 +79,12 @@ export interface ImageState {
 }
 
 /** The last writer has gone and left the file like this. */
-export function closedByWriter(local: LocalFile, state: ImageState, written: boolean): LocalFile {
+export function closedByWriter(local: LocalFile, state: ImageState, written: boolean, nowMs: number): LocalFile {
   const { sizeBytes, diskBytes, mtime } = state;
   const generation = evenAfter(local.generation);
   const dirty = local.dirty && written;
-  return { ...local, sizeBytes, diskBytes, mtime, generation, dirty, dirtySinceMs: dirty ? local.dirtySinceMs : 0 };
+  const dirtySinceMs = dirty ? local.dirtySinceMs : 0;
+  return { ...local, sizeBytes, diskBytes, mtime, generation, dirty, dirtySinceMs, lastUsedMs: nowMs };
 }
 
 /** Bytes of one file for the totals. */

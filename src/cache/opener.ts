@@ -119,7 +119,7 @@ export class Opener {
       local = emptyDirty(time, { contentId, version: content.version, mtime, generation });
       file.setMtime(mtime.sec, mtime.nsec);
       // O_RDONLY | O_TRUNC: changed, and closed already as far as writers go.
-      if (!intent.write) local = closedByWriter(local, { sizeBytes: 0, diskBytes: 0, mtime }, true);
+      if (!intent.write) local = closedByWriter(local, { sizeBytes: 0, diskBytes: 0, mtime }, true, time.nowMs);
     }
     metadata.update((tx) => {
       if (old !== undefined) tx.addGarbage(old.contentId);

@@ -23,7 +23,7 @@ export class Recency {
     if (this.#pending.size >= PENDING_MAX) this.flush();
   }
 
-  /** Later than the record says, or undefined when the record is right. */
+  /** When it was used last by somebody whose use is not recorded yet, if by anybody. */
   get(ino: Ino): number | undefined {
     return this.#pending.get(ino);
   }
@@ -33,7 +33,8 @@ export class Recency {
     this.#metadata.update((tx) => {
       for (const [ino, lastUsedMs] of this.#pending) {
         const local = tx.local(ino);
-        if (local !== undefined) tx.putLocal(ino, { ...local, lastUsedMs });
+        // A writer who came later has recorded when he went.
+        if (local !== undefined && local.lastUsedMs < lastUsedMs) tx.putLocal(ino, { ...local, lastUsedMs });
       }
     });
     this.#pending.clear();

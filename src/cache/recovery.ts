@@ -66,7 +66,7 @@ async function recoverFile(core: CacheCore, ino: Ino, local: LocalFile): Promise
     const sizeBytes = Number(found.size);
     const diskBytes = Number(found.blocks) * DISK_BLOCK_BYTES;
     const mtime = { sec: floorDiv(found.mtimeNs), nsec: Number(((found.mtimeNs % NS_PER_S) + NS_PER_S) % NS_PER_S) };
-    after = closedByWriter(local, { sizeBytes, diskBytes, mtime }, true);
+    after = closedByWriter(local, { sizeBytes, diskBytes, mtime }, true, local.lastUsedMs);
     metadata.update((tx) => tx.putLocal(ino, after));
     ledger.move(ino, countOf(local), countOf(after));
   }

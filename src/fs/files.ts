@@ -11,6 +11,7 @@ import { hasPrivileges, O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC, PERMISSION_BITS, S
 import { inoOf, newInode, putNew, requirePlace } from "./nodes.js";
 import { dropUnusedOrphan } from "./removal.js";
 import { applyChanges, openContent } from "./set-attributes.js";
+import { nowOf } from "./times.js";
 
 export interface CreatedFile {
   readonly attributes: Attributes;
@@ -37,10 +38,9 @@ export function create(
 ): MaybePromise<CreatedFile> {
   const kind = { mode: S_IFREG | (mode & PERMISSION_BITS) };
   try {
-    return makeOpen(context, mode, (tx, takeContent) => {
+    return makeOpen(context, mode, (tx, time, takeContent) => {
       const directory = requirePlace(context, tx, parent, name);
-      const time = takeContent();
-      if (time === undefined) return undefined;
+      if (!takeContent()) return undefined;
       const inode = newInode(caller, directory, kind, 1, time);
       return { ino: putNew(tx, parent, name, inode), inode };
     });
@@ -61,10 +61,9 @@ export function createTemporary(
   mode: number,
 ): MaybePromise<CreatedFile> {
   const kind = { mode: S_IFREG | (mode & PERMISSION_BITS) };
-  return makeOpen(context, mode, (tx, takeContent) => {
+  return makeOpen(context, mode, (tx, time, takeContent) => {
     const directory = requireParent(tx, parent);
-    const time = takeContent();
-    if (time === undefined) return undefined;
+    if (!takeContent()) return undefined;
     const inode = newInode(caller, directory, kind, 0, time);
     const ino = inoOf(tx.seq);
     // Leaves a trace in the history, so that no other operation, and no other inode, gets this number.
@@ -78,21 +77,22 @@ export function createTemporary(
  * Runs the operation that makes a file together with its content file, and again when it has to wait for one.
  *
  * @param make calls `takeContent` when nothing stands in the way any more and nothing has been written yet. That answers
- *   with the time the content file was stamped with, which has to be the inode's; or that there is no spare one just now,
- *   and then the operation must end without a trace.
+ *   whether there is a spare one just now: if not, the operation must end without a trace. The content file is stamped with
+ *   `time`, which has to be the inode's.
  */
 function makeOpen(
   context: FsContext,
   mode: number,
-  make: (tx: MetadataTransaction, takeContent: () => Time | undefined) => NewFile | undefined,
+  make: (tx: MetadataTransaction, time: Time, takeContent: () => boolean) => NewFile | undefined,
 ): MaybePromise<CreatedFile> {
   requireWritable(context);
   let content: OpenContent | undefined;
   try {
+    const time = nowOf(context.clock);
     const file = context.metadata.update((tx) =>
-      make(tx, () => {
-        content = context.cache.create(tx, inoOf(tx.seq), !hasPrivileges(mode));
-        return content?.stat().mtime;
+      make(tx, time, () => {
+        content = context.cache.create(tx, inoOf(tx.seq), time, !hasPrivileges(mode));
+        return content !== undefined;
       }),
     );
     if (file !== undefined && content !== undefined) return createdFile(context, file, content);

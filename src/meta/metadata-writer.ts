@@ -38,6 +38,7 @@ import type { StoreTransaction } from "./store.js";
 
 const NOTHING = Buffer.alloc(0);
 const NO_DEPENDENCIES: OperationDependencies = {};
+const Kind = { inode: 1, content: 2, local: 4 } as const;
 
 /** Change of one local image that matters after a power loss: the file is dirty, or was. */
 export interface LocalChange {
@@ -62,6 +63,8 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
   /** In order. */
   readonly touched: TouchedDirectory[] = [];
   dependencies = NO_DEPENDENCIES;
+  /** {@link Kind}s of records that were put for the inode this operation makes. */
+  #made = 0;
   #inodes: number;
   #contentBytes: number;
   #nextPack: PackNumber;
@@ -88,7 +91,7 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
 
   putInode(ino: Ino, record: InodeRecord): void {
     const key = inodeKey(ino);
-    if (this.#tx.get(key) === undefined) this.#inodes += 1;
+    if (this.#before(ino, key, Kind.inode) === undefined) this.#inodes += 1;
     this.#put(key, encodeInode(record));
   }
 
@@ -139,15 +142,17 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
     content: { readonly sizeBytes: number; readonly mtime: Time },
     chunks: readonly (ChunkHash | null)[] | undefined,
   ): void {
-    const before = this.content(ino);
+    const key = contentKey(ino);
+    const bytes = this.#before(ino, key, Kind.content);
+    const before = bytes && decodeContent(bytes);
     this.#contentBytes += content.sizeBytes - (before?.sizeBytes ?? 0);
     const { sizeBytes, mtime } = content;
     if (chunks === undefined) {
       assert(before !== undefined, `inode ${ino} has no content whose times could change`);
-      this.#put(contentKey(ino), encodeContent({ ...before, sizeBytes, mtime }));
+      this.#put(key, encodeContent({ ...before, sizeBytes, mtime }));
       return;
     }
-    this.#put(contentKey(ino), contentRecord({ sizeBytes, mtime, chunks }, this.seq));
+    this.#put(key, contentRecord({ sizeBytes, mtime, chunks }, this.seq));
     for (const [group, record] of extentRecords({ chunks }).entries()) this.#putExtent(ino, group, record);
     if (before !== undefined && before.chunks === undefined) this.#deleteExtents(ino, extentGroupCount(chunks.length));
   }
@@ -179,7 +184,7 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
 
   putLocal(ino: Ino, file: LocalFile): void {
     const key = localKey(ino);
-    const before = this.#tx.get(key);
+    const before = this.#before(ino, key, Kind.local);
     const wasDirty = before !== undefined && isDirtyRecord(before);
     const record = encodeLocalFile(file);
     this.#tx.put(key, record);
@@ -221,6 +226,15 @@ export class MetadataWriter extends MetadataReader implements MetadataTransactio
     this.#tx.put(key, encodeDirectoryTimes(times));
     this.entries.push(entry);
     this.touched.push({ ino: entry.ino, times });
+  }
+
+  /** What there is before a record is put. Of an inode that this very operation makes there is nothing: it has its number. */
+  #before(ino: Ino, key: Uint8Array, kind: number): Uint8Array | undefined {
+    if ((ino as number) === this.seq && (this.#made & kind) === 0) {
+      this.#made |= kind;
+      return undefined;
+    }
+    return this.#tx.get(key);
   }
 
   #putExtent(ino: Ino, group: number, record: Buffer): void {

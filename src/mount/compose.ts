@@ -123,7 +123,7 @@ async function compose(
 
   const tasks = new WorkerTasks(config);
   cleanup.add("end the metadata worker", () => tasks.close());
-  const volume = await openVolume(options, tools, { store: backend.store, tasks, place });
+  const volume = await openVolume(options, tools, { store: backend.store, tasks, addon, place });
   cleanup.add("close the metadata", () => volume.close());
   abandoned.throwIfAborted();
 
@@ -272,9 +272,14 @@ async function findOrMakeVolume(
 function openVolume(
   options: MountOptions,
   { clock, log, onProgress: report }: ComposeTools,
-  parts: { readonly store: ObjectStore; readonly tasks: WorkerTasks; readonly place: CachePlace },
+  parts: {
+    readonly store: ObjectStore;
+    readonly tasks: WorkerTasks;
+    readonly addon: Addon;
+    readonly place: CachePlace;
+  },
 ): Promise<WriterVolume | FollowerVolume> {
-  const { store, tasks, place } = parts;
+  const { store, tasks, addon, place } = parts;
   const { directory, holderId } = place;
   const folder = join(directory.path, "meta");
   const onProgress = ({ records, bytesDone, bytesTotal }: { records: number; bytesDone: number; bytesTotal: number }) =>
@@ -282,6 +287,7 @@ function openVolume(
   if (options.readOnly) return openFollower({ store, tasks, folder, clock, onProgress });
   return openWriter({
     ...{ store, tasks, clock, folder, onProgress },
+    mapFile: (fd, length) => addon.mapFile(fd, length),
     holder: { id: holderId, host: hostname(), pid: process.pid, mountpoint: options.mountpoint },
     takeOver: options.takeOver,
     root: { mode: ROOT_MODE, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },

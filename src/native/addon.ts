@@ -327,6 +327,12 @@ export interface Addon extends StagingAddon {
    */
   lockFile(path: string): number;
   /**
+   * The first `length` bytes of a file that is open for reading and writing, in memory that is the page cache's: what is stored
+   * there is in the file, as if written, also when the process is killed. It is unmapped when nobody has the buffer any more.
+   * A negative errno where that cannot be, or a full disk could end the process with SIGBUS (native/fuse/file_lock.h).
+   */
+  mapFile(fd: number, length: number): Buffer | number;
+  /**
    * No access time is kept any more of a directory, nor of what is made in it from now on (ext4, XFS). 0, or a negative
    * errno where the filesystem cannot, which does no harm.
    */

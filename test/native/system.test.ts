@@ -23,7 +23,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { loadAddon } from "../../src/native/index.js";
 
-const { EAGAIN, EISDIR, ENOENT, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM } = constants.errno;
+const { EAGAIN, EBADF, EISDIR, ENOENT, ENOSPC, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM } = constants.errno;
 const run = promisify(execFile);
 const ADDON = fileURLToPath(new URL("../../build/Release/podfs.node", import.meta.url));
 const hasFuse = existsSync("/dev/fuse") && process.getuid?.() === 0;
@@ -58,6 +58,31 @@ describe("system functions", () => {
     expect(readAgain(join(directory, "sub", "below", "file"))).toEqual(long);
     expect(readAgain(join(directory, "after")) > long).toBe(keepsTimes);
     expect(addon.disableAccessTimes(join(directory, "no"))).toBe(-ENOENT);
+  });
+
+  test("maps a file: what is stored is in it at once, and stays when the process is killed", async () => {
+    const path = join(directory, "mapped");
+    const script = `
+      const { openSync } = require("node:fs");
+      const mapped = require(process.argv[1]).mapFile(openSync(process.argv[2], "w+"), 8192);
+      mapped.write("stored", 5000);
+      process.kill(process.pid, "SIGKILL");`;
+    await expect(run(process.execPath, ["-e", script, ADDON, path])).rejects.toMatchObject({ signal: "SIGKILL" });
+    const content = readFileSync(path);
+    expect(content).toHaveLength(8192);
+    expect(content.toString("latin1", 5000, 5006)).toBe("stored");
+    expect(addon.mapFile(-1, 4096)).toBe(-EBADF);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("does not map what a full disk has no room for", async () => {
+    await run("mount", ["-t", "tmpfs", "-o", "size=64k", "podfs-test", directory]);
+    const fd = openSync(join(directory, "mapped"), "w+");
+    try {
+      expect(addon.mapFile(fd, 1 << 20)).toBe(-ENOSPC);
+    } finally {
+      closeSync(fd);
+      await run("umount", [directory]);
+    }
   });
 
   test.each([100, 3000])("makes room for all %i files that a process may open, and opens none", async (limit) => {

@@ -39,11 +39,11 @@ export class SimulatedContentCache implements ContentCache {
     this.#passthrough = available;
   }
 
-  create(tx: MetadataTransaction, ino: Ino, passthroughAllowed: boolean): OpenContent | undefined {
+  create(tx: MetadataTransaction, ino: Ino, mtime: Time, passthroughAllowed: boolean): OpenContent | undefined {
     if (this.spares <= 0) return undefined;
     this.spares -= 1;
     const contentId = this.#nextContentId++ as ContentId;
-    const file = new SimulatedContentFile(Buffer.alloc(0), this.#now(), this.#now);
+    const file = new SimulatedContentFile(Buffer.alloc(0), mtime, this.#now);
     this.#disk.set(contentId, file);
     tx.putLocal(ino, { ...this.#localFile(contentId, file), dirty: true, version: tx.seq, generation: 1 });
     return this.#opened(ino, contentId, file, passthroughAllowed, { write: true });

@@ -17,13 +17,17 @@ export class FrameBuilder {
 
   /** Adds a copy of `record`. @returns the sealed frame of those before it, when it did not fit into that one */
   add(record: JournalRecord): Buffer | undefined {
-    const content = contentOf(record);
+    return this.addEncoded(Kind[record.kind], numberOf(record), contentOf(record));
+  }
+
+  /** {@link add} of a record in its parts: for the most frequent ones, which no object is made of then. */
+  addEncoded(kind: number, number: number, content: Uint8Array): Buffer | undefined {
     const length = RECORD_HEADER_LENGTH_BYTES + content.length;
     const sealed = this.#end + length > this.#bytes.length ? this.seal() : undefined;
     if (this.#end + length > this.#bytes.length) this.#bytes = Buffer.allocUnsafe(this.#end + length);
     const bytes = this.#bytes;
-    bytes.writeUInt8(Kind[record.kind], this.#end);
-    bytes.writeDoubleLE(numberOf(record), this.#end + 1);
+    bytes.writeUInt8(kind, this.#end);
+    bytes.writeDoubleLE(number, this.#end + 1);
     bytes.writeUInt32LE(content.length, this.#end + 9);
     bytes.set(content, this.#end + RECORD_HEADER_LENGTH_BYTES);
     this.#end += length;

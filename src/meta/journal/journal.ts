@@ -3,7 +3,7 @@ import { MetaError } from "../meta-error.js";
 import type { OperationJournal } from "../volume-metadata.js";
 import { FrameBuilder, framesOf } from "./frame-builder.js";
 import { JournalFile } from "./journal-file.js";
-import type { JournalBase, JournalRecord } from "./journal-frame.js";
+import { type JournalBase, type JournalRecord, Kind } from "./journal-frame.js";
 
 export interface JournalOptions {
   readonly path: string;
@@ -19,6 +19,7 @@ export interface JournalOptions {
 const WRITE_DELAY_MS = 500;
 const ROTATE_BYTES_MIN = 8 << 20;
 const ROTATE_GROWTH = 2;
+const NOTHING = Buffer.alloc(0);
 
 /**
  * Append-only file with everything the local store has and the volume does not: what is left after a power loss.
@@ -49,14 +50,17 @@ export class Journal implements OperationJournal {
   }
 
   append({ seq, operation, localChanges }: Parameters<OperationJournal["append"]>[0]): void {
-    if (operation !== undefined) this.#add({ kind: "operation", seq, bytes: operation });
+    if (operation !== undefined) this.#enqueue(this.#builder.addEncoded(Kind.operation, seq, operation));
     for (const { ino, record } of localChanges) {
-      this.#add(record === undefined ? { kind: "clean", ino } : { kind: "dirty", ino, bytes: record });
+      const kind = record === undefined ? Kind.clean : Kind.dirty;
+      this.#enqueue(this.#builder.addEncoded(kind, ino, record ?? NOTHING));
     }
+    this.#writeSoon();
   }
 
   shipped(seqs: readonly OpSeq[]): void {
-    this.#add({ kind: "shipped", seqs });
+    this.#enqueue(this.#builder.add({ kind: "shipped", seqs }));
+    this.#writeSoon();
   }
 
   /** Resolves when everything appended so far is on disk. @throws MetaError no-space */
@@ -73,8 +77,7 @@ export class Journal implements OperationJournal {
     await this.#file.close();
   }
 
-  #add(record: JournalRecord): void {
-    this.#enqueue(this.#builder.add(record));
+  #writeSoon(): void {
     this.#timer ??= this.#options.clock.setTimer(WRITE_DELAY_MS, () => {
       this.sync().catch(this.#options.onError);
     });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { ABORT, type RootDatabase } from "lmdb";
 import { type Clock, InvariantError, type Timer } from "../../base/index.js";
 import type { StoreTransaction } from "../store.js";
-import { type BatchId, RedoLog, type RedoRecord } from "./redo-log.js";
+import { type BatchId, type MapFile, RedoLog, type RedoRecord } from "./redo-log.js";
 
 /** LMDB's flag for a transaction that can be rolled back. */
 export const ABORTABLE = 1;
@@ -20,6 +20,8 @@ export interface GroupCommitTools {
   readonly reserve: () => void;
   readonly redoPath: string;
   readonly clock: Clock;
+  /** Absent: the redo log is written by write(2). */
+  readonly mapFile?: MapFile | undefined;
 }
 
 /**
@@ -41,7 +43,7 @@ export class GroupCommit {
   /** Redoes what an earlier process had not committed. */
   constructor(tools: GroupCommitTools) {
     this.#tools = tools;
-    this.#redo = new RedoLog(tools.redoPath);
+    this.#redo = new RedoLog(tools.redoPath, tools.mapFile);
     this.#recording = this.#recorded(tools.transaction);
     this.#id = this.#recover();
   }

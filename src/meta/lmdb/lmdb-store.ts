@@ -6,6 +6,7 @@ import { MetaError } from "../meta-error.js";
 import type { MetaStore, StoreTransaction } from "../store.js";
 import { FileReserve } from "./file-reserve.js";
 import { ABORTABLE, GroupCommit } from "./group-commit.js";
+import type { MapFile } from "./redo-log.js";
 
 const READERS_MAX = 16;
 /**
@@ -23,7 +24,7 @@ export interface LmdbStoreOptions {
    * Gathers transactions: for a store in use, whose transactions are many and small. Without it each one is committed by
    * itself, as bulk loads want it.
    */
-  readonly groupCommit?: { readonly clock: Clock };
+  readonly groupCommit?: { readonly clock: Clock; readonly mapFile?: MapFile };
 }
 
 /**
@@ -66,6 +67,7 @@ export class LmdbStore implements MetaStore {
         reserve: () => this.#checkReserve(),
         redoPath: redoPathOf(path),
         clock: groupCommit.clock,
+        mapFile: groupCommit.mapFile,
       });
   }
 

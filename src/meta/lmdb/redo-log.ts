@@ -2,6 +2,9 @@ import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { MetaError } from "../meta-error.js";
 
+/** The first `length` bytes of an open file, shared with it; a negative errno where that cannot be. */
+export type MapFile = (fd: number, length: number) => Buffer | number;
+
 /** One change of one record; `value` is undefined when it was deleted. */
 export type RedoRecord = readonly [key: Uint8Array, value: Uint8Array | undefined];
 
@@ -20,18 +23,21 @@ const CAPACITY_BYTES = 1 << 20;
 
 /**
  * The changes of the transactions of one batch, in a file of this machine: what brings them back when the process is
- * killed before the batch is committed. Written to the page cache only, which survives the process and not the machine.
+ * killed before the batch is committed. In the page cache only, which survives the process and not the machine: what is stored in
+ * the mapped file is there at once; where the file cannot be mapped, write(2) brings it there.
  *
  * A frame is `u32 CRC-32 of the rest, u32 length of the records, f64 batch, 8 bytes store id, records`; a record is
  * `u16 key length, u32 value length or 2^32-1, key, value`. All in the machine's own byte order. Each batch begins at the
  * start of the file again; the first frame that is not whole or not of the batch ends it.
  *
- * Invariant: the file and #bytes are equal from 0 to #end.
+ * Invariant: the file and #bytes are equal from 0 to #end. Of a frame that a kill cuts off, any part may be in the file: its CRC is
+ * stored last, and does not match what is not whole.
  */
 export class RedoLog {
   readonly #path: string;
   readonly #fd: number;
-  readonly #bytes = Buffer.allocUnsafe(CAPACITY_BYTES);
+  readonly #bytes: Buffer;
+  readonly #isMapped: boolean;
   #end = 0;
   // The frame being written is [#end, #next).
   #next = HEADER_LENGTH_BYTES;
@@ -39,9 +45,12 @@ export class RedoLog {
   #overflowed = false;
 
   /** Opens or creates; what the file holds is left for {@link readBack}. */
-  constructor(path: string) {
+  constructor(path: string, mapFile?: MapFile) {
     this.#path = path;
     this.#fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const mapped = mapFile?.(this.#fd, CAPACITY_BYTES);
+    this.#isMapped = typeof mapped === "object";
+    this.#bytes = typeof mapped === "object" ? mapped : Buffer.allocUnsafe(CAPACITY_BYTES);
   }
 
   /** Bytes of the batch so far. */
@@ -94,7 +103,7 @@ export class RedoLog {
     bytes.writeDoubleLE(batch, start + 8);
     bytes.set(store, start + 16);
     bytes.writeUInt32LE(crc32(bytes.subarray(start + 4, this.#next)), start);
-    this.#write(start, this.#next);
+    if (!this.#isMapped) this.#write(start, this.#next);
     this.#end = this.#next;
     this.beginFrame();
   }

@@ -10,6 +10,7 @@ import { pendingRecords } from "../journal/pending-records.js";
 import { readJournal } from "../journal/read-journal.js";
 import { LeaseKeeper } from "../lease/lease-keeper.js";
 import { LmdbStore } from "../lmdb/lmdb-store.js";
+import type { MapFile } from "../lmdb/redo-log.js";
 import { VolumeLog } from "../log/volume-log.js";
 import type { Metadata, MetadataLog } from "../metadata.js";
 import type { MetaStore } from "../store.js";
@@ -38,6 +39,8 @@ export interface OpenWriterOptions {
   readonly root: { readonly mode: number; readonly uid: number; readonly gid: number };
   /** Whether a content file is there: dirty files that a power loss took away are given up. */
   readonly contentExists: (id: ContentId) => boolean;
+  /** Where the store's redo log can be mapped, a change costs no system call. */
+  readonly mapFile?: MapFile;
   readonly onProgress?: (progress: LoadProgress) => void;
   /** Failures in the background: checkpoints, the journal. They are tried again. */
   readonly onError: (error: unknown) => void;

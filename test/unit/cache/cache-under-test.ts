@@ -24,7 +24,7 @@ export const TRUNCATE = { write: true, truncate: true, passthroughAllowed: true 
 export const PATIENTLY = { timeout: 60_000 };
 /** What ends waiting in tests of giving up is theirs; all others wait as long as a busy machine takes. */
 const PATIENCE_MS = 60_000;
-const TIME = { sec: 1_000_000, nsec: 5 };
+export const TIME = { sec: 1_000_000, nsec: 5 };
 
 export type TestOptions = Partial<Pick<ContentCacheOptions, "limitBytes" | "roomWaitMs">> & {
   readonly fetchDeadlineMs?: number;
@@ -96,7 +96,7 @@ export class CacheUnderTest {
         const ino = tx.seq as number as Ino;
         tx.putInode(ino, inodeRecord());
         tx.putContent(ino, { sizeBytes: 0, mtime: TIME }, []);
-        return this.cache.create(tx, ino, true);
+        return this.cache.create(tx, ino, TIME, true);
       });
       if (content !== undefined) return content;
       await this.cache.spareReady();

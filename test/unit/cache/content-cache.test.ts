@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ContentId, Ino } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES } from "../../../src/format/index.js";
 import { loadAddon } from "../../../src/native/index.js";
-import { CacheUnderTest, PATIENTLY, READ, settled, TRUNCATE, WRITE } from "./cache-under-test.js";
+import { CacheUnderTest, PATIENTLY, READ, settled, TIME, TRUNCATE, WRITE } from "./cache-under-test.js";
 
 const CHUNK = CHUNK_SIZE_BYTES;
 let under: CacheUnderTest;
@@ -177,7 +177,7 @@ test("an operation that fails takes nothing away", async () => {
   let abandoned: unknown;
   expect(() =>
     under.metadata.update((tx) => {
-      abandoned = under.cache.create(tx, 4711 as Ino, true);
+      abandoned = under.cache.create(tx, 4711 as Ino, TIME, true);
       throw new Error("no");
     }),
   ).toThrow("no");

@@ -5,13 +5,22 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/base/index.js";
 import { LmdbStore } from "../../../src/meta/lmdb/lmdb-store.js";
+import type { MapFile } from "../../../src/meta/lmdb/redo-log.js";
+import { loadAddon } from "../../../src/native/index.js";
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
 /** No batch ends by itself. */
 const clock = { ...systemClock, setTimer: () => ({ cancel: () => {} }) };
 
+const addon = loadAddon();
+const ways = [
+  { name: "written", mapFile: undefined },
+  { name: "mapped", mapFile: (fd: number, length: number) => addon.mapFile(fd, length) },
+];
+
 let root: string;
 let opened: LmdbStore[];
+let mapFile: MapFile | undefined;
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "podfs-group-commit-"));
@@ -24,7 +33,7 @@ afterEach(async () => {
 });
 
 function openStore(name: string): LmdbStore {
-  const store = new LmdbStore(join(root, name, "meta.lmdb"), { groupCommit: { clock } });
+  const store = new LmdbStore(join(root, name, "meta.lmdb"), { groupCommit: { clock, ...(mapFile && { mapFile }) } });
   opened.push(store);
   return store;
 }
@@ -52,7 +61,11 @@ function keys(store: LmdbStore): string[] {
   );
 }
 
-describe("group commit", () => {
+describe.each(ways)("group commit, redo log $name", (way) => {
+  beforeEach(() => {
+    mapFile = way.mapFile;
+  });
+
   it("brings back every transaction of a store whose process was killed, in the first batch and in later ones", async () => {
     const store = openStore("one");
     put(store, "a");
