@@ -21,7 +21,7 @@ async function create() {
     const content = metadata.update((tx) => {
       tx.putInode(tx.seq, { ...record, atime: time, mtime: time, ctime: time, btime: time });
       tx.putContent(tx.seq, { sizeBytes: 0, mtime: time }, []);
-      return cache.create(tx, tx.seq, true);
+      return cache.create(tx, tx.seq, time, true);
     });
     if (content !== undefined) return content;
     await cache.spareReady();
