@@ -1,6 +1,6 @@
 import { unlink } from "node:fs/promises";
 import { type Clock, type ContentId, type Ino, ignore } from "../base/index.js";
-import { type ContentRecord, type Time, timeOfMs } from "../format/index.js";
+import { type ContentRecord, nowOf, type Time } from "../format/index.js";
 import type { LocalFile, Metadata } from "../meta/index.js";
 import type { Transfer } from "../transfer/index.js";
 import type { CacheDirectory } from "./cache-directory.js";
@@ -70,7 +70,7 @@ export class CacheCore {
   }
 
   now(): Time {
-    return timeOfMs(this.parts.clock.fileTimeMs());
+    return nowOf(this.parts.clock);
   }
 
   /** Whether the local image may be served: it holds newer bytes than the volume, or the same. */

@@ -1,8 +1,7 @@
 import { assert } from "../base/index.js";
 import { compress, decompress } from "./compressor.js";
-import { sharedLength } from "./fields.js";
 import { FormatError } from "./format-error.js";
-import { CHECKSUM_LENGTH_BYTES, expectChecksum } from "./framing.js";
+import { CHECKSUM_LENGTH_BYTES } from "./framing.js";
 import { hashOf } from "./hash.js";
 
 /** One record of the shared key space, encoded. */
@@ -13,10 +12,11 @@ export const BLOCK_HEADER_LENGTH_BYTES = 12;
 /** Records are gathered up to this many bytes: enough for the compressor to work with, little enough for flat memory. */
 export const BLOCK_RAW_LENGTH_BYTES = 256 << 10;
 /** No record makes a block this large; bounds what a damaged header can ask for. */
-const BLOCK_LENGTH_BYTES_MAX = 64 << 20;
+export const BLOCK_LENGTH_BYTES_MAX = 64 << 20;
 
-const VARINT_LENGTH_MAX = 4; // 28 bits, more than BLOCK_LENGTH_BYTES_MAX needs
-const NO_KEY = new Uint8Array(0);
+export const VARINT_LENGTH_MAX = 4; // 28 bits, more than BLOCK_LENGTH_BYTES_MAX needs
+/** Longer than any key of a record. */
+export const KEY_LENGTH_BYTES_MAX = 1024;
 
 /**
  * Gathers sorted records and encodes them as blocks: FORMATS, section "Checkpoint".
@@ -25,11 +25,12 @@ const NO_KEY = new Uint8Array(0);
  * per field takes longer than the compressor.
  */
 export class BlockBuilder {
-  // Invariant: #bytes[0 … #length) holds #count records, the last with key #previous.
+  // Invariant: #bytes[0 … #length) holds #count records, the last with the key #previous[0 … #previousLength).
   #bytes: Buffer = Buffer.allocUnsafe(BLOCK_RAW_LENGTH_BYTES + 4096);
   #length = 0;
   #count = 0;
-  #previous: Uint8Array = NO_KEY;
+  readonly #previous = Buffer.alloc(KEY_LENGTH_BYTES_MAX);
+  #previousLength = 0;
 
   get count(): number {
     return this.#count;
@@ -39,17 +40,19 @@ export class BlockBuilder {
     return this.#length >= BLOCK_RAW_LENGTH_BYTES;
   }
 
-  /** `key` is borrowed until the next call, and greater than that of the call before. */
+  /** @param key greater than that of the call before */
   add(key: Uint8Array, value: Uint8Array): void {
+    assert(key.length <= KEY_LENGTH_BYTES_MAX, "a record has a key that no checkpoint has room for");
     this.#reserve(key.length + value.length + 3 * VARINT_LENGTH_MAX);
     const bytes = this.#bytes;
-    const shared = this.#count === 0 ? 0 : sharedLength(this.#previous, key);
+    const shared = this.#count === 0 ? 0 : this.#sharedLength(key);
     let at = writeVarint(bytes, this.#length, shared);
     at = writeVarint(bytes, at, key.length - shared);
     at = writeVarint(bytes, at, value.length);
     at = copy(key, shared, bytes, at);
     this.#length = copy(value, 0, bytes, at);
-    this.#previous = key;
+    copy(key, shared, this.#previous, shared);
+    this.#previousLength = key.length;
     this.#count++;
   }
 
@@ -74,6 +77,13 @@ export class BlockBuilder {
     return block;
   }
 
+  #sharedLength(key: Uint8Array): number {
+    const max = Math.min(this.#previousLength, key.length);
+    let length = 0;
+    while (length < max && this.#previous[length] === key[length]) length++;
+    return length;
+  }
+
   #reserve(length: number): void {
     const needed = this.#length + length;
     if (needed <= this.#bytes.length) return;
@@ -87,74 +97,6 @@ export class BlockBuilder {
 export function blockLength(storedLength: number): number {
   if (storedLength <= BLOCK_LENGTH_BYTES_MAX) return BLOCK_HEADER_LENGTH_BYTES + storedLength + CHECKSUM_LENGTH_BYTES;
   throw new FormatError("malformed", `checkpoint block of ${storedLength} bytes`);
-}
-
-/**
- * The records of one whole block. Values are views of memory that its records share; keys may be.
- *
- * @throws FormatError bad-checksum, malformed.
- */
-export function decodeBlock(block: Buffer): KeyValue[] {
-  const end = block.length - CHECKSUM_LENGTH_BYTES;
-  expectChecksum("checkpoint block", block, 0, end);
-  const rawLength = block.readUInt32LE(4);
-  if (rawLength > BLOCK_LENGTH_BYTES_MAX) throw new FormatError("malformed", `checkpoint block of ${rawLength} bytes`);
-  return decodeRecords(decompress(block.subarray(BLOCK_HEADER_LENGTH_BYTES, end), rawLength), block.readUInt32LE(8));
-}
-
-function decodeRecords(raw: Buffer, count: number): KeyValue[] {
-  const records: KeyValue[] = [];
-  const cursor = new Cursor(raw);
-  let previous: Uint8Array = NO_KEY;
-  for (let index = 0; index < count; index++) {
-    const shared = cursor.varint();
-    const suffixLength = cursor.varint();
-    const valueLength = cursor.varint();
-    const suffix = cursor.take(suffixLength);
-    // Suffixes are as short as can be, so their first byte alone decides the order.
-    if (shared > previous.length || suffixLength === 0 || (suffix[0] ?? 0) <= (previous[shared] ?? -1)) {
-      throw new FormatError("malformed", "checkpoint block whose records are not sorted");
-    }
-    let key: Uint8Array = suffix;
-    if (shared > 0) {
-      key = Buffer.allocUnsafe(shared + suffixLength);
-      copy(suffix, 0, key, copyFirst(previous, shared, key));
-    }
-    records.push([key, cursor.take(valueLength)]);
-    previous = key;
-  }
-  if (!cursor.atEnd) throw new FormatError("malformed", "checkpoint block with more bytes than its records have");
-  return records;
-}
-
-/** Reads varints of up to 28 bits and views. ByteReader does more, at three times the cost. */
-class Cursor {
-  #at = 0;
-
-  constructor(readonly bytes: Buffer) {}
-
-  get atEnd(): boolean {
-    return this.#at === this.bytes.length;
-  }
-
-  varint(): number {
-    let value = 0;
-    for (let shift = 0; shift < 7 * VARINT_LENGTH_MAX; shift += 7) {
-      const byte = this.bytes[this.#at++];
-      if (byte === undefined) break;
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-    throw new FormatError("malformed", "checkpoint block with a damaged length");
-  }
-
-  take(length: number): Buffer {
-    const end = this.#at + length;
-    if (end > this.bytes.length) throw new FormatError("malformed", "checkpoint block that ends within a record");
-    const view = this.bytes.subarray(this.#at, end);
-    this.#at = end;
-    return view;
-  }
 }
 
 /** @returns the offset behind what was written. */
@@ -179,9 +121,4 @@ function copy(from: Uint8Array, start: number, to: Uint8Array, offset: number): 
   let at = offset;
   for (let index = start; index < length; index++) to[at++] = from[index] ?? 0;
   return at;
-}
-
-function copyFirst(from: Uint8Array, length: number, to: Uint8Array): number {
-  for (let index = 0; index < length; index++) to[index] = from[index] ?? 0;
-  return length;
 }

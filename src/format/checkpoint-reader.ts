@@ -1,5 +1,6 @@
 import { type CheckpointHeader, CheckpointParser } from "./checkpoint.js";
 import type { KeyValue } from "./checkpoint-block.js";
+import type { BlockReader } from "./checkpoint-block-reader.js";
 import { truncated } from "./framing.js";
 
 /** A checkpoint being read. */
@@ -10,14 +11,15 @@ export interface CheckpointReader<Records> {
 }
 
 /**
- * Reads a checkpoint from pieces that are at hand, such as those of a local file in a worker.
+ * Reads a checkpoint from pieces that are at hand, such as those of a local file in a worker. Each record is lent until
+ * the next is taken.
  *
  * @throws FormatError of every kind, now or from the records.
  */
 export function readCheckpoint(pieces: Iterable<Uint8Array>): CheckpointReader<Generator<KeyValue, void>> {
   const parser = new CheckpointParser();
   const iterator = pieces[Symbol.iterator]();
-  let block: KeyValue[] | undefined;
+  let block: BlockReader | undefined;
   while (parser.header === undefined) {
     const { done, value } = iterator.next();
     if (done === true) throw truncated("checkpoint", 0);
@@ -29,13 +31,13 @@ export function readCheckpoint(pieces: Iterable<Uint8Array>): CheckpointReader<G
 
 function* records(
   parser: CheckpointParser,
-  first: KeyValue[] | undefined,
+  first: BlockReader | undefined,
   iterator: Iterator<Uint8Array>,
 ): Generator<KeyValue, void> {
   let block = first;
   for (;;) {
     while (block !== undefined) {
-      yield* block;
+      while (block.next()) yield [block.key, block.value];
       block = parser.next();
     }
     const { done, value } = iterator.next();
@@ -47,17 +49,17 @@ function* records(
 }
 
 /**
- * Reads a checkpoint from pieces that arrive. Records come in blocks of some thousands: awaiting each record would
- * cost more than decoding it.
+ * Reads a checkpoint from pieces that arrive. Records come in blocks of some thousands, each to be taken whole before the
+ * next: awaiting each record would cost more than decoding it.
  *
- * @throws FormatError of every kind, now or from the records.
+ * @throws FormatError of every kind, now, from the blocks, or from a block's records.
  */
 export async function readCheckpointAsync(
   pieces: AsyncIterable<Uint8Array>,
-): Promise<CheckpointReader<AsyncGenerator<KeyValue[], void>>> {
+): Promise<CheckpointReader<AsyncGenerator<BlockReader, void>>> {
   const parser = new CheckpointParser();
   const iterator = pieces[Symbol.asyncIterator]();
-  let block: KeyValue[] | undefined;
+  let block: BlockReader | undefined;
   while (parser.header === undefined) {
     const { done, value } = await iterator.next();
     if (done === true) throw truncated("checkpoint", 0);
@@ -69,9 +71,9 @@ export async function readCheckpointAsync(
 
 async function* blocks(
   parser: CheckpointParser,
-  first: KeyValue[] | undefined,
+  first: BlockReader | undefined,
   iterator: AsyncIterator<Uint8Array>,
-): AsyncGenerator<KeyValue[], void> {
+): AsyncGenerator<BlockReader, void> {
   let block = first;
   for (;;) {
     while (block !== undefined) {

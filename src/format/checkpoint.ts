@@ -1,5 +1,6 @@
-import type { Epoch, OpSeq, SegmentSeq } from "../base/index.js";
-import { BlockBuilder, blockLength, decodeBlock, type KeyValue } from "./checkpoint-block.js";
+import { assert, type Epoch, type OpSeq, type SegmentSeq } from "../base/index.js";
+import { BlockBuilder, blockLength, type KeyValue } from "./checkpoint-block.js";
+import { BlockReader } from "./checkpoint-block-reader.js";
 import { asBuffer, readU64, writeU64 } from "./fields.js";
 import { FormatError } from "./format-error.js";
 import {
@@ -62,7 +63,7 @@ export function* encodeCheckpoint(header: CheckpointHeader, records: Iterable<Ke
  * Takes a checkpoint in pieces of any size and gives its records block by block.
  *
  * Call {@link push} with each piece, {@link next} until it has no more after each, {@link finish} at the end: only
- * then it is sure that nothing is missing.
+ * then it is sure that nothing is missing. Take all records of a block before the next one.
  */
 export class CheckpointParser {
   // Invariant: #pending is what was pushed and not yet taken, #whole the hash of everything taken.
@@ -71,10 +72,10 @@ export class CheckpointParser {
   #header: CheckpointHeader | undefined;
   #blocks = 0;
   #records = 0;
-  #lastKey: Uint8Array | undefined;
   #ended = false;
   #pushedBytes = 0;
   readonly #whole = new RunningHash();
+  readonly #reader = new BlockReader();
 
   /** Known once the first 72 bytes are there and {@link next} was called. */
   get header(): CheckpointHeader | undefined {
@@ -89,8 +90,13 @@ export class CheckpointParser {
     this.#pushedBytes += piece.length;
   }
 
-  /** The next block's records; undefined when more bytes are needed, or none follow. @throws FormatError of every kind. */
-  next(): KeyValue[] | undefined {
+  /**
+   * The next block, lent until the call after; undefined when more bytes are needed, or none follows.
+   *
+   * @throws FormatError of every kind.
+   */
+  next(): BlockReader | undefined {
+    assert(this.#reader.left === 0, "a checkpoint's block is left before all its records were taken");
     if (this.#header === undefined) {
       const bytes = this.#peek(HEADER_TOTAL_LENGTH_BYTES);
       if (bytes === undefined) return this.#keepRest();
@@ -102,12 +108,11 @@ export class CheckpointParser {
     if (length === END_OF_BLOCKS) return this.#takeFooter();
     const block = this.#peek(blockLength(length));
     if (block === undefined) return this.#keepRest();
-    const records = decodeBlock(block);
+    this.#reader.begin(block);
     this.#take(block);
-    this.#expectAscending(records);
     this.#blocks++;
-    this.#records += records.length;
-    return records;
+    this.#records += this.#reader.left;
+    return this.#reader;
   }
 
   /** @throws FormatError truncated when the checkpoint is not whole, malformed when more follows it. */
@@ -136,14 +141,6 @@ export class CheckpointParser {
     this.#taken += footer.length;
     this.#ended = true;
     return this.#keepRest();
-  }
-
-  #expectAscending(records: readonly KeyValue[]): void {
-    const first = records[0]?.[0];
-    if (first === undefined || (this.#lastKey !== undefined && Buffer.compare(this.#lastKey, first) >= 0)) {
-      throw new FormatError("malformed", "checkpoint whose blocks are empty or not sorted");
-    }
-    this.#lastKey = records.at(-1)?.[0];
   }
 
   #peek(length: number): Buffer | undefined {

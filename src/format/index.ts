@@ -4,6 +4,7 @@ export {
   encodeCheckpoint,
 } from "./checkpoint.js";
 export type { KeyValue } from "./checkpoint-block.js";
+export type { BlockReader } from "./checkpoint-block-reader.js";
 export * from "./checkpoint-merge.js";
 export * from "./checkpoint-reader.js";
 export * from "./chunk.js";

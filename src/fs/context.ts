@@ -1,6 +1,6 @@
 import { assert, type Clock, type Ino, type Name } from "../base/index.js";
 import type { ContentCache } from "../cache/index.js";
-import type { DirectoryTimes, InodeRecord, Time } from "../format/index.js";
+import { type DirectoryTimes, type InodeRecord, nowOf, type Time } from "../format/index.js";
 import type { Metadata, MetadataTransaction, MetadataView } from "../meta/index.js";
 import type { Durability, Publisher } from "../publish/index.js";
 import { FsError, NO_SUCH_NAME } from "./errors.js";
@@ -8,7 +8,6 @@ import type { HandleTable } from "./handles.js";
 import type { InodeTable } from "./inodes.js";
 import type { FileSystemLimits } from "./limits.js";
 import { isDirectory } from "./modes.js";
-import { nowOf } from "./times.js";
 
 /** What every operation works on. Only `inodes` and `handles` belong to the filesystem itself, and live in memory. */
 export interface FsContext {

@@ -1,6 +1,6 @@
 import type { HandleId, Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
-import type { InodeRecord, Time } from "../format/index.js";
+import { type InodeRecord, nowOf, type Time } from "../format/index.js";
 import type { MetadataTransaction } from "../meta/index.js";
 import { fileAttributes } from "./attributes.js";
 import { type FsContext, requireParent, requireWritable } from "./context.js";
@@ -11,7 +11,6 @@ import { hasPrivileges, O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC, PERMISSION_BITS, S
 import { inoOf, newInode, putNew, requirePlace } from "./nodes.js";
 import { dropUnusedOrphan } from "./removal.js";
 import { applyChanges, openContent } from "./set-attributes.js";
-import { nowOf } from "./times.js";
 
 export interface CreatedFile {
   readonly attributes: Attributes;

@@ -1,6 +1,6 @@
 import type { Ino, Name } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
-import { type InodeRecord, isSameTime, type Time } from "../format/index.js";
+import { type InodeRecord, isSameTime, nowOf, type Time } from "../format/index.js";
 import type { MetadataTransaction } from "../meta/index.js";
 import { attributesOf, inodeAttributes, namedInode } from "./attributes.js";
 import { type FsContext, mutate, requireDirectoryTimes, requireWritable } from "./context.js";
@@ -8,7 +8,6 @@ import { FsError } from "./errors.js";
 import type { AttributeChanges, Attributes, MaybePromise } from "./file-system.js";
 import type { Orphan } from "./inodes.js";
 import { hasPrivileges, isDirectory, isRegular, PERMISSION_BITS, S_IFMT, withoutPrivileges } from "./modes.js";
-import { nowOf } from "./times.js";
 
 /** The file's own privileges, as setcap(8) stores them. */
 const CAPABILITY_XATTR = "security.capability" as Name;

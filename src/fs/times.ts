@@ -1,13 +1,8 @@
-import type { Clock } from "../base/index.js";
-import { type InodeRecord, isSameTime, type Time, timeOfMs } from "../format/index.js";
+import { type InodeRecord, isSameTime, type Time } from "../format/index.js";
 
 const NSEC_PER_SEC = 1_000_000_000;
 /** The kernel stamps writes with the time of its last clock tick: at 100 Hz up to this long ago. */
 const KERNEL_TICK_NSEC = 10_000_000;
-
-export function nowOf(clock: Clock): Time {
-  return timeOfMs(clock.fileTimeMs());
-}
 
 /** Negative when `a` is earlier than `b`, 0 when equal. */
 export function compareTimes(a: Time, b: Time): number {

@@ -1,11 +1,11 @@
 import type { Ino, Name } from "../base/index.js";
+import { nowOf } from "../format/index.js";
 import type { MetadataTransaction } from "../meta/index.js";
 import { namedInode } from "./attributes.js";
 import { type FsContext, mutate, putChanged, requireWritable } from "./context.js";
 import { FsError, NO_SUCH_ATTRIBUTE } from "./errors.js";
 import type { Orphan } from "./inodes.js";
 import { XATTR_CREATE, XATTR_REPLACE } from "./modes.js";
-import { nowOf } from "./times.js";
 
 /** Namespaces that are stored. What else there is means something to the filesystem itself: POSIX ACLs. */
 const NAMESPACES = ["user.", "trusted.", "security."];

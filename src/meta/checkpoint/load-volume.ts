@@ -2,10 +2,10 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ObjectStore } from "../../backend/index.js";
 import type { Epoch, SegmentSeq } from "../../base/index.js";
 import {
-  decodeContent,
+  type BlockReader,
+  contentSizeBytes,
   type EpochStart,
   FormatError,
-  type KeyValue,
   type OpRange,
   readCheckpointAsync,
 } from "../../format/index.js";
@@ -79,8 +79,8 @@ async function loadCheckpoint(store: MetaStore, found: FoundCheckpoint, options:
     const { header, records } = await readCheckpointAsync(pieces());
     const tally = new Tally();
     for await (const block of records) {
-      for (let index = 0; index < block.length; index += SLICE_RECORDS) {
-        putAll(store, block.slice(index, index + SLICE_RECORDS), tally);
+      while (block.left > 0) {
+        putSome(store, block, tally);
         await nextTurn();
       }
       onProgress?.({ records: tally.records, bytesDone, bytesTotal: found.sizeBytes });
@@ -103,11 +103,11 @@ async function loadCheckpoint(store: MetaStore, found: FoundCheckpoint, options:
   }
 }
 
-function putAll(store: MetaStore, records: readonly KeyValue[], tally: Tally): void {
+function putSome(store: MetaStore, block: BlockReader, tally: Tally): void {
   store.transact((tx) => {
-    for (const [key, value] of records) {
-      tx.append(key, value);
-      tally.add(key, value);
+    for (let count = 0; count < SLICE_RECORDS && block.next(); count++) {
+      tx.append(block.key, block.value);
+      tally.add(block.key, block.value);
     }
   });
 }
@@ -125,6 +125,6 @@ class Tally {
   add(key: Uint8Array, value: Uint8Array): void {
     this.records += 1;
     if (isInodeKey(key)) this.#inodes += 1;
-    if (isContentKey(key)) this.#contentBytes += decodeContent(value).sizeBytes;
+    if (isContentKey(key)) this.#contentBytes += contentSizeBytes(value);
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ObjectStore } from "../../backend/index.js";
 import { type Clock, type ContentId, type Epoch, ROOT_INO, type SegmentSeq, UserError } from "../../base/index.js";
-import { type Descriptor, type LeaseHolder, loadCompressor, timeOfMs } from "../../format/index.js";
+import { type Descriptor, type LeaseHolder, loadCompressor, nowOf } from "../../format/index.js";
 import { CheckpointWriter } from "../checkpoint/checkpoint-writer.js";
 import type { LoadProgress } from "../checkpoint/load-volume.js";
 import { Journal } from "../journal/journal.js";
@@ -174,7 +174,7 @@ const ROOT_NLINK = 2;
 const S_IFDIR = 0o040000;
 
 function createRoot(metadata: VolumeMetadata, { root, clock }: OpenWriterOptions): void {
-  const now = timeOfMs(clock.fileTimeMs());
+  const now = nowOf(clock);
   metadata.update((tx) => {
     const times = { atime: now, mtime: now, ctime: now, btime: now };
     const { mode, uid, gid } = root;

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from "vitest";
-import type { CheckpointHeader, KeyValue, LogEntry } from "../../../src/format/index.js";
+import type { BlockReader, CheckpointHeader, KeyValue, LogEntry } from "../../../src/format/index.js";
 import {
   coalesce,
   decodeDirectoryTimes,
@@ -34,8 +34,17 @@ function* cut(bytes: Buffer, length: number): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
 }
 
-const plain = (records: Iterable<KeyValue>): [string, string][] =>
-  [...records].map(([key, value]) => [Buffer.from(key).toString("latin1"), Buffer.from(value).toString("latin1")]);
+/** Copies of the records, which are lent one by one. */
+function plain(records: Iterable<KeyValue>): [string, string][] {
+  const copies: [string, string][] = [];
+  for (const [key, value] of records)
+    copies.push([Buffer.from(key).toString("latin1"), Buffer.from(value).toString("latin1")]);
+  return copies;
+}
+
+function* recordsOf(block: BlockReader): Generator<KeyValue> {
+  while (block.next()) yield [block.key, block.value];
+}
 
 describe("checkpoint", () => {
   it.each([0, 1, 2, 30_000])("of %i records gives them back", (count) => {
@@ -51,9 +60,9 @@ describe("checkpoint", () => {
     for (const length of [1000, 65_536, bytes.length - 1]) {
       expect(plain(readCheckpoint(cut(bytes, length)).records)).toEqual(expected);
       const reader = await readCheckpointAsync(asynchronous(cut(bytes, length)));
-      const records: KeyValue[] = [];
-      for await (const block of reader.records) records.push(...block);
-      expect(plain(records)).toEqual(expected);
+      const records: [string, string][] = [];
+      for await (const block of reader.records) records.push(...plain(recordsOf(block)));
+      expect(records).toEqual(expected);
     }
     const small = encode(dentries(3));
     expect(plain(readCheckpoint(cut(small, 1)).records)).toEqual(plain(dentries(3)));
@@ -88,6 +97,23 @@ describe("checkpoint", () => {
     expect(() => read(header, second, first, ...rest)).toThrow(expect.objectContaining({ kind: "malformed" }));
     expect(() => read(...pieces, Buffer.of(0))).toThrow(expect.objectContaining({ kind: "malformed" }));
     expect(() => read(...pieces.slice(0, -1))).toThrow(expect.objectContaining({ kind: "truncated" }));
+  });
+
+  it("keeps values of every length around what is copied, and the longest keys", () => {
+    const key = (index: number, length: number) =>
+      Buffer.from(`X${String(index).padStart(4, "0")}`.padEnd(length, "k"));
+    const lengths = [0, 1, 2, 1023, 1024, 1025, 3, 1024];
+    const records = lengths.map((length, index): KeyValue => [key(index, 6 + length / 2), Buffer.alloc(length, index)]);
+    records.push([key(9, 1024), Buffer.from("the longest key")]);
+    expect(plain(readCheckpoint([encode(records)]).records)).toEqual(plain(records));
+    expect(() => encode([[key(9, 1025), Buffer.alloc(0)]])).toThrow("no checkpoint has room");
+  });
+
+  it("gives no block before all records of the one before were taken", async () => {
+    const { records } = await readCheckpointAsync(asynchronous([encode(dentries(30_000))]));
+    const { value: block } = await records.next();
+    expect(block?.next()).toBe(true);
+    await expect(records.next()).rejects.toThrow("is left before all its records were taken");
   });
 
   it("is refused when records are not sorted", () => {

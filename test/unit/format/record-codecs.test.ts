@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   Codec,
+  contentSizeBytes,
   decodeChunkRecord,
   decodeContent,
   decodeDentry,
@@ -94,6 +95,12 @@ describe("record codecs", () => {
     const bytes = Buffer.concat([encodeContent({ ...CONTENT, chunks: [] }), encodeExtent(chunks)]);
     expect(() => decodeContent(bytes)).toThrow(expect.objectContaining({ kind: "malformed" }));
     expect(() => encodeExtent(Array.from({ length: 1025 }, () => null))).toThrow("1025 chunks");
+  });
+
+  it("tell the size of a content record alone, and refuse one that is cut", () => {
+    const bytes = encodeContent(CONTENT);
+    expect(contentSizeBytes(bytes)).toBe(CONTENT.sizeBytes);
+    expect(() => contentSizeBytes(bytes.subarray(0, 28))).toThrow(FormatError);
   });
 
   it("say that an unknown codec takes a newer podfs", () => {
