@@ -60,7 +60,7 @@ async function* measure(context) {
         context.progress(`${job.title}, round ${round + 1}`);
         const figures = {};
         for (const name of inTurn(Object.keys(places), round))
-          figures[name] = await runJob(job, places[name], { round, sizeMiB, seconds: context.pick(3, 1) });
+          figures[name] = await runJob(job, places[name], { mount, round, sizeMiB, seconds: context.pick(3, 1) });
         row.add(figures);
       }
       yield row.finish();
@@ -71,13 +71,13 @@ async function* measure(context) {
   }
 }
 
-async function runJob(job, { directory, watched }, { round, sizeMiB, seconds }) {
+async function runJob(job, { directory, watched }, { mount, round, sizeMiB, seconds }) {
   const isNew = job.rw.includes("write");
   const file = join(directory, isNew ? `${job.id}-${round}` : "read");
   const isTimed = job.rw.startsWith("rand");
-  // Else the disk still writes what others have left, and makes who writes now wait for it.
+  // Else the disk still writes what others have left, or podfs uploads it, and makes who writes now wait.
   if (isNew) {
-    await settle();
+    await settle(mount);
     await backMemory(sizeMiB * BACKED_BYTES_PER_MIB, { byHugePages: true });
   }
   const result = await watched(job.title, () => fio(file, { ...job, sizeMiB, ...(isTimed ? { seconds } : {}) }));

@@ -42,8 +42,8 @@ async function* measure(context) {
         context.progress(`${job.title}, served, round ${round + 1}`);
         const figures = {};
         for (const name of inTurn(Object.keys(contestants), round)) {
-          // Else the disk still writes what others have left, and makes who writes now wait for it.
-          if (job.rw.includes("write")) await settle();
+          // Else the disk still writes what others have left, or podfs uploads it, and makes who writes now wait.
+          if (job.rw.includes("write")) await settle(mount);
           figures[name] = await contestants[name]({ ...requestEach(job), sizeMiB, seconds }, round);
         }
         row.add(figures);
@@ -72,12 +72,15 @@ async function onMount(directory, job, round) {
   return result;
 }
 
-/** The bare loop has one file: emptied below it before it is written, filled once before it is read. */
+/** The bare loop has one file: emptied below it once it was written, filled once before it is read. */
 async function onBareLoop({ file, backing }, job) {
-  if (job.rw.includes("write")) await truncate(backing, 0);
-  else if ((await stat(backing)).blocks * 512 < job.sizeMiB << 20)
+  const isNew = job.rw.includes("write");
+  if (!isNew && (await stat(backing)).blocks * 512 < job.sizeMiB << 20)
     await bash(`dd if=/dev/urandom of=${backing} bs=1M count=${job.sizeMiB} status=none && sync -f ${backing}`);
-  return await fio(file, job);
+  const result = await fio(file, job);
+  // After its turn, as podfs's file is removed: right before, it would write into pages that the host still backs.
+  if (isNew) await truncate(backing, 0);
+  return result;
 }
 
 function describe({ id, title, figure, rw }) {
