@@ -28,5 +28,6 @@ export {
 } from "./ids.js";
 export { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 export { shareLoop } from "./loop-share.js";
+export { allocateReadBuffer } from "./read-buffer.js";
 export { formatBytes, formatDuration, parseDurationMs, parseSizeBytes } from "./sizes.js";
 export { syncPath } from "./sync-path.js";

@@ -1,4 +1,4 @@
-import type { HandleId } from "../base/index.js";
+import { allocateReadBuffer, type HandleId } from "../base/index.js";
 import type { OpenContent } from "../cache/index.js";
 import { type FsContext, requireWritable } from "./context.js";
 import { FsError } from "./errors.js";
@@ -76,7 +76,7 @@ async function copyPartial(
   toOffset: number,
   length: number,
 ): Promise<number> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(length, COPY_BUFFER_BYTES));
+  const buffer = allocateReadBuffer(Math.min(length, COPY_BUFFER_BYTES));
   let copied = 0;
   while (copied < length) {
     const wanted = buffer.subarray(0, Math.min(buffer.length, length - copied));

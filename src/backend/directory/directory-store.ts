@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { constants, type FileHandle, lstat, open, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { ignore } from "../../base/index.js";
+import { allocateReadBuffer, ignore } from "../../base/index.js";
 import type { DirectoryBackendConfig } from "../backend-config.js";
 import { BackendError, isBackendError, throwIfAborted } from "../backend-error.js";
 import { assertKeyPrefix, assertObjectKey } from "../object-key.js";
@@ -255,7 +255,7 @@ async function readExactly(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   // Not from Node's shared pool: what is returned may be transferred to another thread.
-  const body = Buffer.allocUnsafeSlow(length);
+  const body = allocateReadBuffer(length);
   for (let done = 0; done < length; ) {
     throwIfAborted(signal, what);
     const { bytesRead } = await handle.read(body, done, length - done, offset + done);

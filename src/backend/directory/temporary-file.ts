@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, lstat, open, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { ignore } from "../../base/index.js";
+import { allocateReadBuffer, ignore } from "../../base/index.js";
 import { BackendError, throwIfAborted } from "../backend-error.js";
 import type { PutBody } from "../object-store.js";
 import { errnoCode } from "./directory-errors.js";
@@ -78,7 +78,7 @@ async function copyLocalFile(
 ): Promise<void> {
   const from = await local(what, () => open(path, "r"));
   try {
-    const buffer = Buffer.allocUnsafe(Math.min(Math.max(sizeBytes, 1), COPY_BUFFER_BYTES));
+    const buffer = allocateReadBuffer(Math.min(Math.max(sizeBytes, 1), COPY_BUFFER_BYTES));
     for (let offset = 0; offset < sizeBytes; ) {
       throwIfAborted(signal, what);
       const length = Math.min(buffer.byteLength, sizeBytes - offset);

@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { allocateReadBuffer } from "../../base/index.js";
 import { bodySizeBytes, type PutBody } from "../object-store.js";
 
 const COMPARE_BUFFER_BYTES = 1 << 20;
@@ -9,7 +10,7 @@ export async function holdsBody(stored: Uint8Array, body: PutBody): Promise<bool
   if (body instanceof Uint8Array) return Buffer.compare(stored, body) === 0;
   const handle = await open(body.path, "r");
   try {
-    const buffer = Buffer.allocUnsafe(COMPARE_BUFFER_BYTES);
+    const buffer = allocateReadBuffer(COMPARE_BUFFER_BYTES);
     for (let offset = 0; offset < stored.byteLength; ) {
       const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, offset);
       if (bytesRead === 0) return false;

@@ -1,4 +1,4 @@
-import { systemClock, type Timer } from "../../base/index.js";
+import { allocateReadBuffer, systemClock, type Timer } from "../../base/index.js";
 
 /** Smaller ones come from V8 as fast as from here. */
 const SIZE_BYTES_MIN = 1 << 20;
@@ -24,8 +24,8 @@ export class Buffers {
     this.#inUse++;
     this.#timer?.cancel();
     const size = 2 ** Math.ceil(Math.log2(Math.max(lengthBytes, SIZE_BYTES_MIN)));
-    if (size > SIZE_BYTES_MAX) return Buffer.allocUnsafeSlow(lengthBytes);
-    return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size);
+    if (size > SIZE_BYTES_MAX) return allocateReadBuffer(lengthBytes);
+    return this.#free.get(size)?.pop() ?? allocateReadBuffer(size);
   }
 
   /** Nobody reads from it or writes to it any more. */
