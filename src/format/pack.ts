@@ -1,6 +1,6 @@
 import { assert, ByteReader, ByteWriter, type ChunkHash, type PackId } from "../base/index.js";
 import { decodeChunk, type EncodedChunk } from "./chunk.js";
-import { asBuffer, HASH_LENGTH_BYTES } from "./fields.js";
+import { asBuffer, HASH_LENGTH_BYTES, readHash } from "./fields.js";
 import { decoding, FormatError } from "./format-error.js";
 import {
   CHECKSUM_LENGTH_BYTES,
@@ -12,7 +12,7 @@ import {
   Magic,
   truncated,
 } from "./framing.js";
-import { hashOf, hexHashOf } from "./hash.js";
+import { hashOf } from "./hash.js";
 import { codecOf } from "./record-codecs.js";
 import type { Codec } from "./records.js";
 
@@ -140,17 +140,20 @@ export function decodePackFooter(tail: Uint8Array, packSizeBytes: number): PackE
  * @throws FormatError of every kind.
  */
 export function verifyPack(bytes: Uint8Array, id?: PackId): PackEntry[] {
-  if (id !== undefined && packIdOf(bytes) !== id) {
-    throw new FormatError("bad-checksum", `pack ${id} is damaged: its ${bytes.length} bytes have another hash`);
-  }
   const entries = decodePackFooter(bytes, bytes.length);
+  if (id !== undefined && packIdOf(bytes) !== id) {
+    throw new FormatError("bad-checksum", `pack ${id} is damaged: it is the pack ${packIdOf(bytes)}`);
+  }
   for (const entry of entries) decodeChunk(bytes.subarray(entry.offset, entry.offset + entry.storedLength), entry);
   return entries;
 }
 
-/** The name of the pack with these bytes; for one that comes in pieces, see {@link RunningHash}. */
+/**
+ * The name of the pack with these bytes: the hash in its footer. It stands for the plain bytes of every chunk, whose
+ * hashes are in the footer, without another pass over them (docs/decisions/0009).
+ */
 export function packIdOf(bytes: Uint8Array): PackId {
-  return hexHashOf(bytes) as PackId;
+  return readHash(asBuffer(bytes), bytes.length - MAGIC_LENGTH_BYTES - CHECKSUM_LENGTH_BYTES) as PackId;
 }
 
 function decodePackEntries(reader: ByteReader, count: number, dataLength: number): PackEntry[] {

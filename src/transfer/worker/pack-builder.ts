@@ -1,4 +1,4 @@
-import type { ChunkHash, PackId } from "../../base/index.js";
+import type { ChunkHash } from "../../base/index.js";
 import {
   decodeChunk,
   decodePackFooter,
@@ -8,14 +8,10 @@ import {
   type PackEntry,
   PackLayout,
   packFooterLength,
-  RunningHash,
 } from "../../format/index.js";
 import { TransferError } from "../errors.js";
 import type { ChunkSource } from "../transfer.js";
 import type { LocalFiles } from "./local-files.js";
-import type { Pacer } from "./pacer.js";
-
-const NAME_SLICE_BYTES = 4 << 20;
 
 /** A chunk as it was read. */
 export interface ReadChunk {
@@ -101,16 +97,6 @@ export class PackBuilder {
   #verify(entry: PackEntry): void {
     verifying(() => decodeChunk(this.#buffer.subarray(entry.offset, entry.offset + entry.storedLength), entry));
   }
-}
-
-/** The name of a pack. */
-export async function namePack(bytes: Uint8Array, pacer: Pacer): Promise<PackId> {
-  const hash = new RunningHash();
-  for (let offset = 0; offset < bytes.length; offset += NAME_SLICE_BYTES) {
-    hash.update(bytes.subarray(offset, offset + NAME_SLICE_BYTES));
-    await pacer.turn();
-  }
-  return hash.hexDigest() as PackId;
 }
 
 function verifying(check: () => void): void {

@@ -1,15 +1,15 @@
 import type { ChunkHash } from "../../base/index.js";
-import { packObjectKey } from "../../format/index.js";
+import { packIdOf, packObjectKey } from "../../format/index.js";
 import type { ChunkSource, PackedChunk, UploadedPack } from "../transfer.js";
 import type { WorkerContext } from "./context.js";
 import { LocalFiles } from "./local-files.js";
 import { Pacer } from "./pacer.js";
-import { namePack, PackBuilder, packBytesMax, type ReadChunk } from "./pack-builder.js";
+import { PackBuilder, packBytesMax, type ReadChunk } from "./pack-builder.js";
 
 /** Asks the main thread which of these chunks the volume has. */
 export type AskKnown = (hashes: readonly ChunkHash[]) => Promise<readonly boolean[]>;
 
-/** Reads and hashes chunks of local files, packs those the volume lacks, and puts the pack under the hash of its bytes. */
+/** Reads and hashes chunks of local files, packs those the volume lacks, and puts the pack under its name. */
 export async function uploadPack(
   context: WorkerContext,
   sources: readonly ChunkSource[],
@@ -31,8 +31,8 @@ export async function uploadPack(
     const bytes = builder.finish();
     const chunks = read.map((chunk) => packedChunk(builder, chunk));
     if (bytes === undefined) return { pack: undefined, chunks };
-    const id = await namePack(bytes, pacer);
-    // No condition: an object of this name has these bytes.
+    const id = packIdOf(bytes);
+    // No condition: an object of this name has these chunks at these places.
     await context.storing(signal, (store, options) => store.put(packObjectKey(id), bytes, options));
     return { pack: { id, sizeBytes: bytes.length }, chunks };
   });

@@ -5,13 +5,13 @@ import {
   encodeChunk,
   FormatError,
   hashOf,
+  hexHashOf,
   loadCompressor,
   PACK_TRAILER_LENGTH_BYTES,
   PackLayout,
   packFooterLength,
   packFooterLengthOf,
   packIdOf,
-  RunningHash,
   verifyPack,
 } from "../../../src/format/index.js";
 import { damage, noise, packId } from "./samples.js";
@@ -52,11 +52,13 @@ describe("pack", () => {
     );
   });
 
-  it("is named by its bytes, in one piece or several", () => {
-    const { bytes } = build(PLAINS);
-    expect(new RunningHash().update(bytes.subarray(0, 77)).update(bytes.subarray(77)).hexDigest()).toBe(
-      packIdOf(bytes),
-    );
+  it("is named by the chunks it holds and their places", () => {
+    const { layout, bytes } = build(PLAINS);
+    const footer = layout.footer();
+    expect(packIdOf(bytes)).toBe(hexHashOf(footer.subarray(0, footer.length - 40)));
+    expect(packIdOf(build(PLAINS).bytes)).toBe(packIdOf(bytes));
+    for (const other of [PLAINS.slice(1), [...PLAINS].reverse(), [...PLAINS.slice(0, 3), noise(100, 9)]])
+      expect(packIdOf(build(other).bytes)).not.toBe(packIdOf(bytes));
     expect(() => verifyPack(bytes, packId("0"))).toThrow(expect.objectContaining({ kind: "bad-checksum" }));
   });
 
