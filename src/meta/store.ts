@@ -25,7 +25,10 @@ export interface StoreView {
 
 export interface StoreTransaction extends StoreView {
   put(key: Uint8Array, value: Uint8Array): void;
-  /** A put of a key that sorts behind every key in the store: for bulk loads, faster and packed more tightly. */
+  /**
+   * A put of a key that sorts behind every key in the store: for bulk loads, faster and packed more tightly. Key and value are
+   * lent for the call.
+   */
   append(key: Uint8Array, value: Uint8Array): void;
   delete(key: Uint8Array): void;
 }
