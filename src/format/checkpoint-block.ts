@@ -1,5 +1,6 @@
 import { assert } from "../base/index.js";
 import { compress, decompress } from "./compressor.js";
+import { sharedLength } from "./fields.js";
 import { FormatError } from "./format-error.js";
 import { CHECKSUM_LENGTH_BYTES } from "./framing.js";
 import { hashOf } from "./hash.js";
@@ -45,7 +46,7 @@ export class BlockBuilder {
     assert(key.length <= KEY_LENGTH_BYTES_MAX, "a record has a key that no checkpoint has room for");
     this.#reserve(key.length + value.length + 3 * VARINT_LENGTH_MAX);
     const bytes = this.#bytes;
-    const shared = this.#count === 0 ? 0 : this.#sharedLength(key);
+    const shared = this.#count === 0 ? 0 : sharedLength(this.#previous, key, this.#previousLength);
     let at = writeVarint(bytes, this.#length, shared);
     at = writeVarint(bytes, at, key.length - shared);
     at = writeVarint(bytes, at, value.length);
@@ -75,13 +76,6 @@ export class BlockBuilder {
     this.#length = 0;
     this.#count = 0;
     return block;
-  }
-
-  #sharedLength(key: Uint8Array): number {
-    const max = Math.min(this.#previousLength, key.length);
-    let length = 0;
-    while (length < max && this.#previous[length] === key[length]) length++;
-    return length;
   }
 
   #reserve(length: number): void {

@@ -73,8 +73,8 @@ export function readHash(bytes: Buffer, offset: number): string {
 }
 
 /** Bytes two keys have in common at their start. */
-export function sharedLength(a: Uint8Array, b: Uint8Array): number {
-  const max = Math.min(a.length, b.length);
+export function sharedLength(a: Uint8Array, b: Uint8Array, lengthOfA = a.length): number {
+  const max = Math.min(lengthOfA, b.length);
   let length = 0;
   while (length < max && a[length] === b[length]) length++;
   return length;
