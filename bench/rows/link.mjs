@@ -141,7 +141,7 @@ function describe(store) {
       ...common,
       id: "publish",
       title: "publish of a large file",
-      conditions: `${store.name}; memory backed before each turn; a mount that has published before; from close(2) to flushed, incompressible; SDK: parallel PUTs of 64 MiB from memory; “hashes, disk”: read from a file and BLAKE3 twice before`,
+      conditions: `${store.name}; memory backed before each turn; a mount that has published before; from close(2) to flushed, incompressible; SDK: parallel PUTs of 64 MiB from memory, all signed, where podfs signs those before the server has told a checksum; “hashes, disk”: read from a file and BLAKE3 twice before`,
     }),
     read: new Row({
       ...common,

@@ -14,6 +14,8 @@ export interface S3BackendConfig {
   /** Undefined: what the AWS configuration files say. */
   readonly region: string | undefined;
   readonly pathStyle: boolean;
+  /** Whether large bodies are signed even where something else protects them. */
+  readonly signBodies: boolean;
   /** How long a connection may be silent in the middle of a request. */
   readonly idleTimeoutMs: number;
 }

@@ -12,7 +12,7 @@ export interface OpenBackendOptions {
 }
 
 /**
- * Reads where a volume lives: a path, `file:///path`, or `s3://bucket/prefix?endpoint=…&region=…&pathStyle=…`.
+ * Reads where a volume lives: a path, `file:///path`, or `s3://bucket/prefix?endpoint=…&region=…&pathStyle=…&signBodies=…`.
  * Only reads the text; whether there is anything shows with the first request.
  * @throws UserError that never repeats credentials somebody put into the URL.
  */

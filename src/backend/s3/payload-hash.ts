@@ -11,11 +11,12 @@ const CHECKSUM_HEADER = "x-amz-checksum-crc32";
 /** Signature Version 4, "Transferring payload in a single chunk": the body is left out of what is signed. */
 const UNSIGNED = "UNSIGNED-PAYLOAD";
 
-export interface PayloadOptions {
-  readonly isEncrypted: boolean;
-  /** Whether the server is told a CRC-32, which not every one takes. */
+/** How a large body is protected on its way. */
+export interface Protection {
+  /** Whether its SHA-256 is part of what is signed. */
+  readonly isSigned: boolean;
+  /** Whether the server is told its CRC-32, which not every one takes. */
   readonly hasChecksum: boolean;
-  readonly signal: AbortSignal;
 }
 
 /** Whether {@link announcePayload} says anything about this body. */
@@ -27,20 +28,33 @@ export function isLargePayload(body: unknown): body is Uint8Array {
  * Says what a large body hashes to, which the SDK would otherwise find out in one go: 64 MiB of SHA-256 would keep a
  * thread from its other requests for 40 ms.
  *
- * Over TLS, which protects the body on its way by itself, it is not signed, as the AWS CLI has it: SHA-256 is half of
- * what sending a pack costs. Over plain HTTP the signature is all that protects it.
- *
  * A CRC-32 lets the server check what it stores, behind whatever ends the TLS before it. It pays for itself: a server that is
- * told none computes one of its own, a dearer one as a rule (docs/decisions/0009). As a plain header: trailers are what
- * many servers do not understand.
+ * told none computes one of its own, a dearer one as a rule (docs/decisions/0009). As a plain header, which is signed: trailers
+ * are what many servers do not understand.
  * https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+ *
+ * @returns the CRC-32, as the server is told it; undefined when it is not
  */
 export async function announcePayload(
   command: PutObjectCommand,
   body: Uint8Array,
-  options: PayloadOptions,
-): Promise<void> {
-  const headers = await headersOf(body, options);
+  { isSigned, hasChecksum }: Protection,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const hash = isSigned ? createHash("sha256") : undefined;
+  let sum = 0;
+  for (let offset = 0; offset < body.byteLength; offset += SLICE_BYTES) {
+    const slice = body.subarray(offset, offset + SLICE_BYTES);
+    hash?.update(slice);
+    if (hasChecksum) sum = crc32(slice, sum);
+    await new Promise(setImmediate);
+    signal.throwIfAborted();
+  }
+  const checksum = hasChecksum ? base64Of(sum) : undefined;
+  const headers = {
+    [HASH_HEADER]: hash?.digest("hex") ?? UNSIGNED,
+    ...(checksum !== undefined && { [CHECKSUM_HEADER]: checksum }),
+  };
   command.middlewareStack.add(
     (next) => async (args) => {
       const { request } = args;
@@ -49,25 +63,7 @@ export async function announcePayload(
     },
     { step: "build", name: "podfsPayload" },
   );
-}
-
-async function headersOf(
-  body: Uint8Array,
-  { isEncrypted, hasChecksum, signal }: PayloadOptions,
-): Promise<Readonly<Record<string, string>>> {
-  const hash = isEncrypted ? undefined : createHash("sha256");
-  let checksum = 0;
-  for (let offset = 0; offset < body.byteLength; offset += SLICE_BYTES) {
-    const slice = body.subarray(offset, offset + SLICE_BYTES);
-    hash?.update(slice);
-    if (hasChecksum) checksum = crc32(slice, checksum);
-    await new Promise(setImmediate);
-    signal.throwIfAborted();
-  }
-  return {
-    [HASH_HEADER]: hash?.digest("hex") ?? UNSIGNED,
-    ...(hasChecksum && { [CHECKSUM_HEADER]: base64Of(checksum) }),
-  };
+  return checksum;
 }
 
 function base64Of(checksum: number): string {

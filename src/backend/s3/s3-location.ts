@@ -7,7 +7,7 @@ const CUSTOM_ENDPOINT_REGION_DEFAULT = "us-east-1";
 /** S3 allows keys of 1024 bytes; what podfs appends needs the rest. */
 const PREFIX_BYTES_MAX = 500;
 const BUCKET = /^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/;
-const PARAMETERS = ["endpoint", "region", "pathStyle"];
+const PARAMETERS = ["endpoint", "region", "pathStyle", "signBodies"];
 
 /** @throws UserError */
 export function parseS3Location(text: string, env: Readonly<Record<string, string | undefined>>): S3BackendConfig {
@@ -32,7 +32,8 @@ export function parseS3Location(text: string, env: Readonly<Record<string, strin
     prefix: parsePrefix(url.pathname),
     endpoint,
     region: region ?? (endpoint === undefined ? undefined : CUSTOM_ENDPOINT_REGION_DEFAULT),
-    pathStyle: parsePathStyle(given(url, "pathStyle")) ?? endpoint !== undefined,
+    pathStyle: givenBoolean(url, "pathStyle") ?? endpoint !== undefined,
+    signBodies: givenBoolean(url, "signBodies") ?? false,
     idleTimeoutMs: IDLE_TIMEOUT_MS_DEFAULT,
   };
 }
@@ -44,6 +45,7 @@ export function formatS3Location(config: S3BackendConfig): string {
     config.endpoint === undefined ? [] : [`endpoint=${config.endpoint}`],
     config.region === undefined ? [] : [`region=${config.region}`],
     config.pathStyle === (config.endpoint !== undefined) ? [] : [`pathStyle=${config.pathStyle}`],
+    config.signBodies ? ["signBodies=true"] : [],
   ].flat();
   const query = parameters.length === 0 ? "" : `?${parameters.join("&")}`;
   return `s3://${config.bucket}${path === "" ? "" : `/${path}`}${query}`;
@@ -66,7 +68,8 @@ function parseEndpoint(text: string | undefined): string | undefined {
   return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
 }
 
-function parsePathStyle(text: string | undefined): boolean | undefined {
+function givenBoolean(url: URL, name: string): boolean | undefined {
+  const text = given(url, name);
   switch (text?.toLowerCase()) {
     case undefined:
       return undefined;
@@ -77,7 +80,7 @@ function parsePathStyle(text: string | undefined): boolean | undefined {
     case "0":
       return false;
     default:
-      throw new UserError(`pathStyle in the S3 URL is true or false, not "${text}"`);
+      throw new UserError(`${name} in the S3 URL is true or false, not "${text}"`);
   }
 }
 

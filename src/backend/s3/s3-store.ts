@@ -30,6 +30,7 @@ import {
 } from "../object-store.js";
 import { DirectGets } from "./direct-get.js";
 import { announcePayload, isLargePayload } from "./payload-hash.js";
+import { PayloadProtection, type Signing } from "./payload-protection.js";
 import { openUploadBody, readResponseBody } from "./s3-body.js";
 import { CONNECT_TIMEOUT_MS, createS3Client } from "./s3-client.js";
 import { toBackendError } from "./s3-errors.js";
@@ -38,27 +39,24 @@ import { formatS3Location } from "./s3-location.js";
 /**
  * Objects in a bucket, with the five requests every S3-compatible server has: PutObject, GetObject, HeadObject,
  * DeleteObject, ListObjectsV2. One call is one request, but for conditional puts to servers that are not known to
- * honour the condition (those look first), and for the first checksum, should the server refuse it.
+ * honour the condition (those look first), and for the first large bodies, should the server refuse how they are protected.
  */
 export class S3Store implements ObjectStore {
   readonly url: string;
   readonly #client: S3Client;
   readonly #direct: DirectGets;
   readonly #bucket: string;
-  readonly #isEncrypted: boolean;
+  readonly #protection: PayloadProtection;
   /** Empty, or with the slash that separates it from the key. */
   readonly #prefix: string;
   #capabilities = NO_CAPABILITIES;
-  /** What the server does with checksums. */
-  #checksums: "untried" | "taken" | "refused" = "untried";
 
   constructor(config: S3BackendConfig) {
     this.url = formatS3Location(config);
     this.#client = createS3Client(config);
     this.#direct = new DirectGets({ connectTimeoutMs: CONNECT_TIMEOUT_MS, idleTimeoutMs: config.idleTimeoutMs });
     this.#bucket = config.bucket;
-    // Without an endpoint it is AWS, which is asked over TLS.
-    this.#isEncrypted = config.endpoint?.startsWith("http:") !== true;
+    this.#protection = new PayloadProtection(signingOf(config));
     this.#prefix = config.prefix === "" ? "" : `${config.prefix}/`;
   }
 
@@ -103,12 +101,12 @@ export class S3Store implements ObjectStore {
     }
     try {
       // Sent even where it may be ignored: one server more that honours it is one race less.
-      return await this.#putChecked(key, body, options);
+      return await this.#putProtected(key, body, options);
     } catch (error) {
       const conditional = ifAbsent || ifMatch !== undefined;
       if (!conditional || !isBackendError(error, "bad-response")) throw error;
       // A server that refuses the header itself (501). What can be checked has been checked above.
-      return await this.#putOnce(key, body, { signal });
+      return await this.#putProtected(key, body, { signal });
     }
   }
 
@@ -172,29 +170,29 @@ export class S3Store implements ObjectStore {
   }
 
   /**
-   * {@link #putOnce}, with a checksum for large bodies unless the server wants none. R2 once answered the header with 501,
-   * B2 with 400, and who closes the connection before the body has come may not be heard: so any failure of the first.
+   * {@link #putOnce}, with a large body protected as the server likes it. R2 once answered a checksum's header with 501, B2 with 400,
+   * and who closes the connection before the body has come may not be heard: so any failure of the first.
    */
-  async #putChecked(key: string, body: PutBody, options: PutOptions): Promise<string> {
-    const hasChecksum = isLargePayload(body) && this.#checksums !== "refused";
+  async #putProtected(key: string, body: PutBody, options: PutOptions): Promise<string> {
+    const protection = this.#protection.current;
     try {
-      const version = await this.#putOnce(key, body, { ...options, hasChecksum });
-      if (hasChecksum) this.#checksums = "taken";
-      return version;
+      return await this.#putOnce(key, body, options, protection);
     } catch (error) {
+      const instead = this.#protection.insteadOf(protection);
       const isExplained = isBackendError(error, "precondition-failed", "throttled", "aborted");
-      if (!hasChecksum || this.#checksums === "taken" || isExplained) throw error;
-      const version = await this.#putOnce(key, body, options);
-      this.#checksums = "refused";
+      if (instead === undefined || isExplained || !isLargePayload(body)) throw error;
+      const version = await this.#putOnce(key, body, options, instead);
+      this.#protection.acceptedInstead(protection, instead);
       return version;
     }
   }
 
-  /** One PutObject, with the condition left to the server. */
+  /** One PutObject, with the condition left to the server. @param protection of a large body: small ones are the SDK's */
   async #putOnce(
     key: string,
     body: PutBody,
-    { ifAbsent, ifMatch, signal, hasChecksum = false }: PutOptions & { readonly hasChecksum?: boolean },
+    { ifAbsent, ifMatch, signal }: PutOptions,
+    protection = this.#protection.current,
   ): Promise<string> {
     return await this.#request(`put ${key}`, signal, async (what) => {
       const upload = openUploadBody(body, what, signal);
@@ -206,10 +204,11 @@ export class S3Store implements ObjectStore {
           ...(ifAbsent && { IfNoneMatch: "*" }),
           ...(ifMatch !== undefined && { IfMatch: ifMatch }),
         });
-        if (isLargePayload(body)) {
-          await announcePayload(command, body, { isEncrypted: this.#isEncrypted, hasChecksum, signal: upload.signal });
-        }
+        const isLarge = isLargePayload(body);
+        const checksum = isLarge ? await announcePayload(command, body, protection, upload.signal) : undefined;
         const response = await this.#client.send(command, { abortSignal: upload.signal });
+        const isChecked = checksum !== undefined && response.ChecksumCRC32 === checksum;
+        if (isLarge) this.#protection.accepted(protection, isChecked);
         return versionOf(response.ETag, what);
       } catch (error) {
         if (isBackendError(upload.signal.reason, "local-file")) throw upload.signal.reason;
@@ -235,6 +234,12 @@ export class S3Store implements ObjectStore {
   #address(key: string): { readonly Bucket: string; readonly Key: string } {
     return { Bucket: this.#bucket, Key: this.#prefix + key };
   }
+}
+
+function signingOf({ signBodies, endpoint }: S3BackendConfig): Signing {
+  if (signBodies) return "always";
+  // Without an endpoint it is AWS, which is asked over TLS.
+  return endpoint?.startsWith("http:") === true ? "until-checked" : "never";
 }
 
 function rangeHeader({ offset, length }: ByteRange): string {

@@ -33,7 +33,14 @@ afterEach(async () => {
 });
 
 async function storeAt(endpoint: string, more: Partial<S3BackendConfig> = {}): Promise<ObjectStore> {
-  const place = { bucket: "b", prefix: "", region: "us-east-1", pathStyle: true, idleTimeoutMs: 60_000 };
+  const place = {
+    bucket: "b",
+    prefix: "",
+    region: "us-east-1",
+    pathStyle: true,
+    signBodies: false,
+    idleTimeoutMs: 60_000,
+  };
   const config: S3BackendConfig = { kind: "s3", endpoint, ...place, ...more };
   const store = await createObjectStore(config);
   stores.push(store);

@@ -35,6 +35,7 @@ describe("openBackend", () => {
       endpoint: undefined,
       region: undefined,
       pathStyle: false,
+      signBodies: false,
     });
     expect(openBackend("s3://bucket", { env })).toMatchObject({ bucket: "bucket", prefix: "" });
   });
@@ -72,6 +73,7 @@ describe("openBackend", () => {
     "s3://bucket",
     "s3://bucket/a%20b?endpoint=http://127.0.0.1:9000&region=us-east-1",
     "s3://bucket/p?endpoint=https://s3.example.com&region=eu-1&pathStyle=false",
+    "s3://bucket/p?endpoint=http://127.0.0.1:9000&region=us-east-1&signBodies=true",
   ])("is undone by formatting: %s", (location) => {
     const config = openBackend(location, { env });
     if (config.kind !== "s3") throw new Error("not S3");
@@ -99,6 +101,7 @@ describe("openBackend", () => {
     ["s3://bucket/p?region=a&region=b", /more than one region/],
     ["s3://bucket/p?region=a%20b", /not a region/],
     ["s3://bucket/p?pathStyle=maybe", /pathStyle/],
+    ["s3://bucket/p?signBodies=maybe", /signBodies/],
     ["s3://bucket/p?endpoint=127.0.0.1:9000", /valid URL|http/],
     ["s3://bucket/p?endpoint=ftp://host", /http/],
     ["file://host/path", /file URL/],

@@ -59,11 +59,19 @@ function crc32Of(body: Uint8Array | undefined): string {
   return bytes.toString("base64");
 }
 
-async function open(started: Server, protocol: string): Promise<ObjectStore> {
+async function open(started: Server, protocol: string, signBodies = false): Promise<ObjectStore> {
   server = started;
   await new Promise<void>((resolve) => started.listen(0, "127.0.0.1", resolve));
   const endpoint = `${protocol}://127.0.0.1:${(started.address() as AddressInfo).port}`;
-  const place = { bucket: "b", prefix: "", endpoint, region: "us-east-1", pathStyle: true, idleTimeoutMs: 5000 };
+  const place = {
+    bucket: "b",
+    prefix: "",
+    endpoint,
+    region: "us-east-1",
+    pathStyle: true,
+    signBodies,
+    idleTimeoutMs: 5000,
+  };
   return await createObjectStore({ kind: "s3", ...place });
 }
 
@@ -73,8 +81,28 @@ async function put(started: Server, protocol: string, ...bodies: Uint8Array[]): 
   await store.close();
 }
 
-test("over HTTP every body is signed, large ones too", async () => {
-  const bodies = [randomBytes(10), randomBytes((9 << 20) + 7)];
+/** As servers do that compute the checksum themselves. @param tell what they make of it */
+function telling(tell: (checksum: string) => string, refuseUnsigned?: Refusal): RequestListener {
+  return (request, response) => {
+    const { "x-amz-content-sha256": announced, "x-amz-checksum-crc32": checksum } = request.headers;
+    if (typeof checksum === "string") response.setHeader("x-amz-checksum-crc32", tell(checksum));
+    if (refuseUnsigned === undefined || announced !== "UNSIGNED-PAYLOAD") return receive(request, response);
+    seen.push({ announced, actual: "", checksum });
+    refuseUnsigned(request, response);
+  };
+}
+
+const answerForbidden: Refusal = (request, response) => {
+  const why = "<Error><Code>AccessDenied</Code><Message>The payload has to be signed</Message></Error>";
+  request.resume().on("end", () => response.writeHead(403, { "Content-Type": "application/xml" }).end(why));
+};
+
+function signed(): readonly boolean[] {
+  return seen.map(({ announced }) => announced !== "UNSIGNED-PAYLOAD");
+}
+
+test("over HTTP every body is signed, large ones too, where the server tells no checksum", async () => {
+  const bodies = [randomBytes(10), randomBytes((9 << 20) + 7), randomBytes(2 << 20)];
   await put(createServer(receive), "http", ...bodies);
   expect(seen.map(({ announced }) => announced)).toEqual(seen.map(({ actual }) => actual));
   expect(seen[1]?.actual).toBe(
@@ -129,4 +157,55 @@ test("a server that has taken a checksum is not asked twice when it fails", asyn
   await expect(store.put("key", body)).rejects.toMatchObject({ kind: "unavailable" });
   await store.close();
   expect(seen.map(({ checksum }) => checksum)).toEqual([crc32Of(body), crc32Of(body)]);
+});
+
+test("over HTTP large ones are not signed any more once the server has told the checksum of one", async () => {
+  const bodies = [randomBytes(2 << 20), randomBytes(2 << 20), randomBytes(10), randomBytes(2 << 20)];
+  await put(createServer(telling((checksum) => checksum)), "http", ...bodies);
+  expect(signed()).toEqual([true, false, true, false]);
+  expect(seen.map(({ checksum }) => checksum)).toEqual(
+    bodies.map((body) => (body.length > 10 ? crc32Of(body) : undefined)),
+  );
+});
+
+test.each(["http", "https"])("whoever wants bodies signed has all of them signed: %s", async (protocol) => {
+  if (protocol === "https" && certificate === undefined) return;
+  vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0");
+  const listener = telling((checksum) => checksum);
+  const started = protocol === "http" ? createServer(listener) : createHttpsServer({ ...certificate }, listener);
+  const store = await open(started, protocol, true);
+  for (let i = 0; i < 3; i++) await store.put("key", randomBytes(2 << 20));
+  await store.close();
+  expect(seen.map(({ announced }) => announced)).toEqual(seen.map(({ actual }) => actual));
+  expect(seen).toHaveLength(3);
+});
+
+test("a server that tells another checksum checks nothing: bodies stay signed", async () => {
+  const bodies = [randomBytes(2 << 20), randomBytes(2 << 20)];
+  await put(createServer(telling(() => crc32Of(undefined))), "http", ...bodies);
+  expect(signed()).toEqual([true, true]);
+});
+
+test.each([
+  ["says so", answerForbidden],
+  ["hangs up", hangUp],
+])("a server that wants bodies signed and %s gets no second one that is not", async (_, refuse) => {
+  const bodies = [randomBytes(2 << 20), randomBytes(2 << 20), randomBytes(2 << 20)];
+  await put(createServer(telling((checksum) => checksum, refuse)), "http", ...bodies);
+  expect(signed()).toEqual([true, false, true, true]);
+  expect(seen.map(({ checksum }) => checksum)).toEqual([bodies[0], bodies[1], bodies[1], bodies[2]].map(crc32Of));
+});
+
+test("a server that has taken an unsigned body is not asked twice when it fails", async () => {
+  let isFailing = false;
+  const listener: RequestListener = (request, response) =>
+    telling((checksum) => checksum, isFailing ? answerForbidden : undefined)(request, response);
+  const body = randomBytes(2 << 20);
+  const store = await open(createServer(listener), "http");
+  await store.put("key", body);
+  await store.put("key", body);
+  isFailing = true;
+  await expect(store.put("key", body)).rejects.toMatchObject({ kind: "access-denied" });
+  await store.close();
+  expect(signed()).toEqual([true, false, false]);
 });

@@ -1,0 +1,58 @@
+import type { Protection } from "./payload-hash.js";
+
+/** Which large bodies are signed: all; those sent before the server has shown that it checks them; none. */
+export type Signing = "always" | "until-checked" | "never";
+
+type Standing = "untried" | "taken" | "refused";
+
+/**
+ * How the large bodies for one server are protected, learnt from its answers.
+ *
+ * TLS protects a body on its way, so over TLS none is signed, as the AWS CLI has it: SHA-256 is a third of what sending a pack costs, and
+ * as much again for the server. Over plain HTTP bodies are signed until the server has told the CRC-32 of one in its answer, so that
+ * it does compute it. From then on that guards them, as it does for mountpoint-s3; the header with it is signed. What this gives
+ * up is in docs/decisions/0009.
+ */
+export class PayloadProtection {
+  readonly #signing: Signing;
+  #checksums: Standing = "untried";
+  /** Whether the server has told a checksum that it was sent. */
+  #isChecking = false;
+  #unsigned: Standing;
+
+  constructor(signing: Signing) {
+    this.#signing = signing;
+    this.#unsigned = signing === "never" ? "taken" : "untried";
+  }
+
+  /** For the next body. */
+  get current(): Protection {
+    const hasChecksum = this.#checksums !== "refused";
+    return { hasChecksum, isSigned: this.#isSigned(hasChecksum) };
+  }
+
+  /** @param isChecked whether the answer had the checksum that was sent */
+  accepted({ hasChecksum, isSigned }: Protection, isChecked: boolean): void {
+    if (hasChecksum) this.#checksums = "taken";
+    if (isChecked) this.#isChecking = true;
+    if (!isSigned) this.#unsigned = "taken";
+  }
+
+  /** How to send a body again that failed; undefined when the server has taken others sent like this. */
+  insteadOf({ hasChecksum, isSigned }: Protection): Protection | undefined {
+    if (!isSigned && this.#unsigned !== "taken") return { hasChecksum, isSigned: true };
+    if (hasChecksum && this.#checksums !== "taken") return { hasChecksum: false, isSigned };
+    return undefined;
+  }
+
+  /** The body was taken as {@link insteadOf} had it. */
+  acceptedInstead({ hasChecksum, isSigned }: Protection, instead: Protection): void {
+    if (isSigned !== instead.isSigned && this.#unsigned === "untried") this.#unsigned = "refused";
+    if (hasChecksum !== instead.hasChecksum && this.#checksums === "untried") this.#checksums = "refused";
+  }
+
+  #isSigned(hasChecksum: boolean): boolean {
+    if (this.#signing !== "until-checked") return this.#signing === "always";
+    return !(hasChecksum && this.#isChecking) || this.#unsigned === "refused";
+  }
+}
