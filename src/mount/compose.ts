@@ -248,6 +248,7 @@ async function openCacheDirectory(options: MountOptions, addon: Addon, cleanup: 
   const path = options.readOnly ? join(options.cacheDir, "reader") : options.cacheDir;
   const directory = CacheDirectory.open(path, addon);
   cleanup.add("release the cache directory", () => directory.release());
+  cleanup.add("remove a cache directory that nothing was put into", () => directory.removeIfUnused());
   const { id, volumeUuid } = await readCacheIdentity(path);
   const { blocks, bavail, bsize } = await statfs(path);
   const isNew = volumeUuid === undefined;

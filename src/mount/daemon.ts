@@ -31,12 +31,13 @@ export async function runDaemon(
   setUpServerProcess();
   const paths = await prepareStateDirectory(options.stateDir, options.mountpoint, hostname());
   const log = createLogger(paths.log, options.foreground);
-  log.info({ version: PODFS_VERSION, options }, "mounting");
+  // In the foreground the log is the terminal, where a mount that is refused is one line, and progress is shown anyway.
+  if (!options.foreground) log.info({ version: PODFS_VERSION, options }, "mounting");
   try {
     const daemon = new Daemon(options, log);
     return await daemon.run(paths.controlSocket, reporter, abandoned);
   } catch (error) {
-    // In the foreground the log is the terminal, where the command says in one line what it can explain.
+    // There the command says in one line what it can explain.
     if (!options.foreground || !(error instanceof PodfsError)) log.error({ err: error }, "not mounted");
     throw error;
   } finally {
@@ -88,7 +89,8 @@ class Daemon {
     process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
     // A terminal that closes ends a foreground mount as politely as Ctrl-C does.
     process.on("SIGHUP", onSignal);
-    this.#log.info(mount.summary, "mounted");
+    const begun = this.#options.foreground ? { version: PODFS_VERSION, options: this.#options } : {};
+    this.#log.info({ ...begun, ...mount.summary }, "mounted");
     reporter.ready(mount.summary);
     const exitCode = await this.#ended.promise;
     await control.close();

@@ -71,8 +71,12 @@ describe.skipIf(obstacle !== undefined)(`wrong inputs (${obstacle ?? "real mount
   });
 
   it("a place that holds no volume, without --create, which stays empty", async () => {
-    await refused(["mount", store, workspace], /--create/);
+    const cache = join(machine.directory, "new", "cache");
+    for (const how of [[], ["--foreground"], ["--read-only"]]) {
+      await refused(["mount", ...how, "--cache-dir", cache, store, workspace], /--create/);
+    }
     expect(await readdir(store)).toEqual([]);
+    expect(await readdir(machine.directory)).not.toContain("new");
   });
 
   it("a volume newer than this program", async () => {
