@@ -12,6 +12,7 @@ export { ByteReader } from "./byte-reader.js";
 export { ByteWriter } from "./byte-writer.js";
 export { BytesError, type BytesErrorKind } from "./bytes-error.js";
 export { type Clock, systemClock, type Timer } from "./clock.js";
+export { collectGarbage } from "./collect-garbage.js";
 export { assert, InvariantError, PodfsError, UserError } from "./errors.js";
 export {
   type Brand,
@@ -28,6 +29,6 @@ export {
 } from "./ids.js";
 export { encodeJsonLine, JsonLineParser } from "./json-lines.js";
 export { shareLoop } from "./loop-share.js";
-export { allocateReadBuffer } from "./read-buffer.js";
+export { allocateReadBuffer, allocateReusedBuffer } from "./read-buffer.js";
 export { formatBytes, formatDuration, parseDurationMs, parseSizeBytes } from "./sizes.js";
 export { syncPath } from "./sync-path.js";

@@ -5,7 +5,15 @@
  */
 const SHIFT_BYTES = 112;
 
-/** Memory of its own, not zeroed, for large reads of files. */
+/** Memory of its own, not zeroed, for large reads of files, to be dropped afterwards. */
 export function allocateReadBuffer(lengthBytes: number): Buffer {
   return Buffer.allocUnsafeSlow(lengthBytes + SHIFT_BYTES).subarray(SHIFT_BYTES);
+}
+
+/**
+ * The same for memory that is used again and again. V8 collects garbage each time 64 MiB of other memory have been asked for;
+ * shared memory it does not count. So whoever drops it does well to {@link collectGarbage}.
+ */
+export function allocateReusedBuffer(lengthBytes: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(lengthBytes + SHIFT_BYTES), SHIFT_BYTES, lengthBytes);
 }

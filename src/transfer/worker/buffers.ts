@@ -1,4 +1,4 @@
-import { allocateReadBuffer, systemClock, type Timer } from "../../base/index.js";
+import { allocateReadBuffer, allocateReusedBuffer, collectGarbage, systemClock, type Timer } from "../../base/index.js";
 
 /** Smaller ones come from V8 as fast as from here. */
 const SIZE_BYTES_MIN = 1 << 20;
@@ -6,6 +6,8 @@ const SIZE_BYTES_MIN = 1 << 20;
 const SIZE_BYTES_MAX = 64 << 20;
 /** A thread that has had nothing to do for this long gives its memory back. */
 const IDLE_MS = 5_000;
+/** So much memory that V8 does not count may be dropped before its garbage is collected: four packs. */
+const DROPPED_BYTES_MAX = 256 << 20;
 
 /**
  * The large buffers of one thread, used again and again: fresh memory costs a page fault for every 4 KiB, and V8
@@ -17,6 +19,7 @@ export class Buffers {
   /** By size, a power of two. */
   readonly #free = new Map<number, Buffer[]>();
   #inUse = 0;
+  #droppedBytes = 0;
   #timer: Timer | undefined;
 
   /** At least `lengthBytes`, holding whatever its last user left. Every buffer comes back by {@link give} or {@link drop}. */
@@ -25,7 +28,7 @@ export class Buffers {
     this.#timer?.cancel();
     const size = 2 ** Math.ceil(Math.log2(Math.max(lengthBytes, SIZE_BYTES_MIN)));
     if (size > SIZE_BYTES_MAX) return allocateReadBuffer(lengthBytes);
-    return this.#free.get(size)?.pop() ?? allocateReadBuffer(size);
+    return this.#free.get(size)?.pop() ?? allocateReusedBuffer(size);
   }
 
   /** Nobody reads from it or writes to it any more. */
@@ -35,12 +38,26 @@ export class Buffers {
       if (free === undefined) this.#free.set(buffer.length, [buffer]);
       else free.push(buffer);
     }
-    this.drop();
+    this.#end();
   }
 
   /** Somebody may still be at it: it is left to the garbage collector. */
-  drop(): void {
+  drop(buffer: Buffer): void {
+    this.#droppedBytes += buffer.length;
+    if (this.#droppedBytes >= DROPPED_BYTES_MAX) this.#collectGarbage();
+    this.#end();
+  }
+
+  #end(): void {
     if (--this.#inUse > 0) return;
-    this.#timer = systemClock.setTimer(IDLE_MS, () => this.#free.clear());
+    this.#timer = systemClock.setTimer(IDLE_MS, () => {
+      this.#free.clear();
+      this.#collectGarbage();
+    });
+  }
+
+  #collectGarbage(): void {
+    this.#droppedBytes = 0;
+    collectGarbage();
   }
 }

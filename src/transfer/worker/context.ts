@@ -83,7 +83,7 @@ export class WorkerContext {
     } finally {
       endListening();
       if (isFree) this.#buffers.give(buffer);
-      else this.#buffers.drop();
+      else this.#buffers.drop(buffer);
     }
   }
 
