@@ -11,6 +11,8 @@ import { backMemory } from "../support/memory.mjs";
 import { OURS, Row } from "../support/row.mjs";
 import { Workspace } from "../support/workspace.mjs";
 
+/** A sequential write takes a quarter of a second, and meets what the host does to the machine's memory, on either side. */
+const ROUNDS = 9;
 /** The pages of a new file, twice over, since they do not stay backed. */
 const BACKED_BYTES_PER_MIB = 2 << 20;
 
@@ -56,7 +58,7 @@ async function* measure(context) {
     await mount.flush();
     for (const job of DATA_JOBS) {
       const row = new Row(describe(job, native));
-      for (let round = 0; round < context.rounds(5); round++) {
+      for (let round = 0; round < context.rounds(ROUNDS); round++) {
         context.progress(`${job.title}, round ${round + 1}`);
         const figures = {};
         for (const name of inTurn(Object.keys(places), round))
