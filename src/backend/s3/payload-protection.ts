@@ -16,7 +16,7 @@ type Standing = "untried" | "taken" | "refused";
 export class PayloadProtection {
   readonly #signing: Signing;
   #checksums: Standing = "untried";
-  /** Whether the server has told a checksum that it was sent. */
+  /** Whether the server's last answer told the checksum that it was sent. */
   #isChecking = false;
   #unsigned: Standing;
 
@@ -31,16 +31,22 @@ export class PayloadProtection {
     return { hasChecksum, isSigned: this.#isSigned(hasChecksum) };
   }
 
-  /** @param isChecked whether the answer had the checksum that was sent */
-  accepted({ hasChecksum, isSigned }: Protection, isChecked: boolean): void {
+  /**
+   * The server has taken a body.
+   * @param isChecked whether its answer had the checksum that was sent
+   * @returns whether the body was protected. One that was not signed is not if another server answers now, which checks nothing.
+   */
+  accepted({ hasChecksum, isSigned }: Protection, isChecked: boolean): boolean {
     if (hasChecksum) this.#checksums = "taken";
-    if (isChecked) this.#isChecking = true;
+    this.#isChecking = isChecked;
     if (!isSigned) this.#unsigned = "taken";
+    return isSigned || isChecked || this.#signing === "never";
   }
 
   /** How to send a body again that failed; undefined when the server has taken others sent like this. */
   insteadOf({ hasChecksum, isSigned }: Protection): Protection | undefined {
-    if (!isSigned && this.#unsigned !== "taken") return { hasChecksum, isSigned: true };
+    const mayHaveToBeSigned = this.#unsigned !== "taken" || (this.#signing !== "never" && !this.#isChecking);
+    if (!isSigned && mayHaveToBeSigned) return { hasChecksum, isSigned: true };
     if (hasChecksum && this.#checksums !== "taken") return { hasChecksum: false, isSigned };
     return undefined;
   }

@@ -208,7 +208,12 @@ export class S3Store implements ObjectStore {
         const checksum = isLarge ? await announcePayload(command, body, protection, upload.signal) : undefined;
         const response = await this.#client.send(command, { abortSignal: upload.signal });
         const isChecked = checksum !== undefined && response.ChecksumCRC32 === checksum;
-        if (isLarge) this.#protection.accepted(protection, isChecked);
+        if (isLarge && !this.#protection.accepted(protection, isChecked)) {
+          throw new BackendError(
+            "unavailable",
+            `${what}: the answer does not have the CRC-32 of a body that was not signed`,
+          );
+        }
         return versionOf(response.ETag, what);
       } catch (error) {
         if (isBackendError(upload.signal.reason, "local-file")) throw upload.signal.reason;

@@ -209,3 +209,21 @@ test("a server that has taken an unsigned body is not asked twice when it fails"
   await store.close();
   expect(signed()).toEqual([true, false, false]);
 });
+
+test.each([
+  ["none", undefined],
+  ["another", crc32Of(undefined)],
+])("a body that was not signed is sent again, signed, when the answer has %s checksum", async (_, told) => {
+  const answers = [crc32Of, crc32Of, () => told, () => told, crc32Of, crc32Of];
+  const bodies = Array.from({ length: 5 }, () => randomBytes(2 << 20));
+  const listener: RequestListener = (request, response) => {
+    const { "x-amz-checksum-crc32": checksum } = request.headers;
+    const body = bodies.find((each) => crc32Of(each) === checksum);
+    const answer = answers[seen.length]?.(body);
+    if (answer !== undefined) response.setHeader("x-amz-checksum-crc32", answer);
+    receive(request, response);
+  };
+  await put(createServer(listener), "http", ...bodies);
+  expect(signed()).toEqual([true, false, false, true, true, false]);
+  expect(seen.map(({ checksum }) => checksum)).toEqual([0, 1, 2, 2, 3, 4].map((index) => crc32Of(bodies[index])));
+});
