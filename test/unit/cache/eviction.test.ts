@@ -70,6 +70,20 @@ test("what is dirty or open is never evicted", async () => {
   under.cache.close(content, READ);
 });
 
+test("a file counts as used when its writer closes it, whether it is new, written again, or left as it was", async () => {
+  under = await CacheUnderTest.start();
+  const created = await under.create();
+  const [again = 0 as Ino, untouched = 0 as Ino] = await under.publish(randomBytes(5_000), randomBytes(5_000));
+  const written = await under.cache.open(again, WRITE);
+  await written.file.write(randomBytes(100), 0);
+  const left = await under.cache.open(untouched, WRITE);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const closingMs = Date.now();
+  for (const content of [created, written, left]) under.cache.close(content, WRITE);
+  for (const { ino } of [created, written, left])
+    expect(under.metadata.local(ino)?.lastUsedMs).toBeGreaterThanOrEqual(closingMs);
+});
+
 test("a cache full of dirty data presses writers to be served, makes who reserves wait, and relaxes after uploads", async () => {
   const limitBytes = 64 * MIB;
   under = await CacheUnderTest.start({ limitBytes, roomWaitMs: 300 });
