@@ -1,15 +1,4 @@
-import {
-  closeSync,
-  existsSync,
-  fchmodSync,
-  ftruncateSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, existsSync, fchmodSync, ftruncateSync, mkdirSync, readFileSync, writeSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ContentId, UserError } from "../base/index.js";
@@ -17,7 +6,6 @@ import type { PackNumber } from "../format/index.js";
 import type { Addon } from "../native/index.js";
 
 const PRIVATE_DIRECTORY_MODE = 0o700;
-const LOCK_NAME = "lock";
 /** Directories that content files are spread over: an old ext4 is slow with millions of entries in one. */
 const FANOUT = 256;
 
@@ -29,14 +17,11 @@ type DirectoryCalls = Pick<Addon, "disableAccessTimes" | "lockFile">;
  */
 export class CacheDirectory {
   readonly path: string;
-  /** Those that {@link open} had to make, outermost first. */
-  readonly #made: readonly string[];
   readonly #lockFd: number;
   readonly #addon: DirectoryCalls;
 
-  private constructor(path: string, made: readonly string[], lockFd: number, addon: DirectoryCalls) {
+  private constructor(path: string, lockFd: number, addon: DirectoryCalls) {
     this.path = path;
-    this.#made = made;
     this.#lockFd = lockFd;
     this.#addon = addon;
   }
@@ -46,13 +31,14 @@ export class CacheDirectory {
    * @throws UserError when it cannot be written, or belongs to a running mount.
    */
   static open(path: string, addon: DirectoryCalls): CacheDirectory {
-    const made: string[] = [];
     try {
-      for (const directory of [path, join(path, "content"), join(path, "mirrors")]) makeDirectory(directory, made);
+      makeDirectories(path);
+      mkdirSync(join(path, "content"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
+      mkdirSync(join(path, "mirrors"), { recursive: true, mode: PRIVATE_DIRECTORY_MODE });
     } catch (error) {
       throw notWritable(path, error);
     }
-    const lockPath = join(path, LOCK_NAME);
+    const lockPath = join(path, "lock");
     const lockFd = addon.lockFile(lockPath);
     if (lockFd < 0) throw lockError(path, lockPath, -lockFd);
     try {
@@ -63,20 +49,7 @@ export class CacheDirectory {
       closeSync(lockFd);
       throw notWritable(path, error);
     }
-    return new CacheDirectory(path, made, lockFd, addon);
-  }
-
-  /** Takes back what {@link open} made, unless something has come into it since. */
-  removeIfUnused(): void {
-    if (!this.#made.includes(this.path)) return;
-    const lockPath = join(this.path, LOCK_NAME);
-    const ours = new Set([...this.#made, lockPath]);
-    const isUnused = [this.path, this.contentRoot, this.mirrorRoot].every((directory) =>
-      readdirSync(directory).every((name) => ours.has(join(directory, name))),
-    );
-    if (!isUnused) return;
-    unlinkSync(lockPath);
-    for (const directory of this.#made.toReversed()) rmdirSync(directory);
+    return new CacheDirectory(path, lockFd, addon);
   }
 
   /** Lets another mount use the directory. */
@@ -118,20 +91,16 @@ export class CacheDirectory {
   }
 }
 
-/**
- * With those above it. Not by `recursive`: below a directory that refuses with ENOENT, like /proc, Node tries for ever.
- * @param made gets what was not there
- */
-function makeDirectory(path: string, made: string[]): void {
+/** Not by `recursive`: below a directory that refuses with ENOENT, like /proc, Node tries for ever. */
+function makeDirectories(path: string): void {
   try {
     mkdirSync(path, { mode: PRIVATE_DIRECTORY_MODE });
-    made.push(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "EEXIST") return;
     if (code !== "ENOENT" || existsSync(dirname(path))) throw error;
-    makeDirectory(dirname(path), made);
-    makeDirectory(path, made);
+    makeDirectories(dirname(path));
+    mkdirSync(path, { mode: PRIVATE_DIRECTORY_MODE });
   }
 }
 

@@ -111,10 +111,12 @@ async function compose(
   const config = openBackend(options.volumeUrl);
   const backend = await openStore(config, clock);
   cleanup.add("close the backend", () => backend.store.close());
+  const existing = options.create ? await findDescriptor(backend.store) : await openDescriptor(backend.store);
+  // Not before: where no volume is, or none that can be read, a cache directory would be left behind.
   const place = await openCacheDirectory(options, addon, cleanup);
-  const { descriptor, wasMade } = await findOrMakeVolume(options, backend.store, place, clock);
+  const descriptor = await takeVolume(options, backend.store, existing, place, clock);
   let isMounted = false;
-  if (wasMade) {
+  if (existing === undefined) {
     cleanup.add("delete the volume that was just made", async () => {
       if (!isMounted) for await (const { key } of backend.store.list("")) await backend.store.delete(key);
     });
@@ -248,7 +250,6 @@ async function openCacheDirectory(options: MountOptions, addon: Addon, cleanup: 
   const path = options.readOnly ? join(options.cacheDir, "reader") : options.cacheDir;
   const directory = CacheDirectory.open(path, addon);
   cleanup.add("release the cache directory", () => directory.release());
-  cleanup.add("remove a cache directory that nothing was put into", () => directory.removeIfUnused());
   const { id, volumeUuid } = await readCacheIdentity(path);
   const { blocks, bavail, bsize } = await statfs(path);
   const isNew = volumeUuid === undefined;
@@ -256,18 +257,19 @@ async function openCacheDirectory(options: MountOptions, addon: Addon, cleanup: 
   return { directory, limits, holderId: id, volumeUuid };
 }
 
-async function findOrMakeVolume(
+/** Makes the volume if there is none, and the cache directory its own. */
+async function takeVolume(
   options: MountOptions,
   store: ObjectStore,
+  existing: Descriptor | undefined,
   { directory, holderId, volumeUuid }: CachePlace,
   clock: Clock,
-): Promise<{ readonly descriptor: Descriptor; readonly wasMade: boolean }> {
-  const existing = options.create ? await findDescriptor(store) : await openDescriptor(store);
+): Promise<Descriptor> {
   expectVolume({ id: holderId, ...(volumeUuid !== undefined && { volumeUuid }) }, directory.path, existing?.uuid);
   if (!options.readOnly) await requireWritable(store, existing !== undefined);
   const descriptor = existing ?? (await createVolume(store, clock));
   await writeCacheIdentity(directory.path, { id: holderId, volumeUuid: descriptor.uuid });
-  return { descriptor, wasMade: existing === undefined };
+  return descriptor;
 }
 
 function openVolume(

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer, Server as TlsServer } from "node:tls";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createObjectStore, type ObjectStore, type S3BackendConfig } from "../../../src/backend/index.js";
+import { parseS3Location } from "../../../src/backend/s3/s3-location.js";
 import { startS3Server } from "../../support/s3-server.js";
 import { selfSigned } from "../../support/self-signed.js";
 
@@ -33,16 +34,8 @@ afterEach(async () => {
 });
 
 async function storeAt(endpoint: string, more: Partial<S3BackendConfig> = {}): Promise<ObjectStore> {
-  const place = {
-    bucket: "b",
-    prefix: "",
-    region: "us-east-1",
-    pathStyle: true,
-    signBodies: false,
-    idleTimeoutMs: 60_000,
-  };
-  const config: S3BackendConfig = { kind: "s3", endpoint, ...place, ...more };
-  const store = await createObjectStore(config);
+  const config = parseS3Location(`s3://bucket?endpoint=${endpoint}`, {});
+  const store = await createObjectStore({ ...config, idleTimeoutMs: 60_000, ...more });
   stores.push(store);
   return store;
 }

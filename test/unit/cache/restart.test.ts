@@ -97,33 +97,6 @@ test("a cache directory belongs to one mount: the second is told whose it is", a
   }
 });
 
-test("a cache directory that nothing was put into goes, with those made for it; any other stays", async () => {
-  const root = await mkdtemp(join(tmpdir(), "podfs-unused-"));
-  const path = join(root, "a", "cache");
-  const openAndLeave = (use: (directory: CacheDirectory) => void): void => {
-    const directory = CacheDirectory.open(path, loadAddon());
-    use(directory);
-    directory.removeIfUnused();
-    directory.release();
-  };
-  try {
-    openAndLeave(() => {});
-    expect(readdirSync(root)).toEqual([]);
-
-    openAndLeave(() => writeFileSync(join(path, "identity.json"), "{}"));
-    expect(readdirSync(path).sort()).toEqual(["content", "identity.json", "lock", "mirrors"]);
-    await rm(join(path, "identity.json"));
-    openAndLeave(() => {});
-    expect(readdirSync(path).sort()).toEqual(["content", "lock", "mirrors"]);
-
-    await rm(join(root, "a"), { recursive: true });
-    openAndLeave(({ contentRoot }) => writeFileSync(join(contentRoot, "1"), "precious"));
-    expect(readdirSync(join(path, "content"))).toEqual(["1"]);
-  } finally {
-    await rm(root, { recursive: true });
-  }
-});
-
 test("no access times are kept of content files; the directory above them stays as its owner has it", async () => {
   const root = await mkdtemp(join(tmpdir(), "podfs-times-"));
   const long = new Date("2001-02-03T04:05:06Z");

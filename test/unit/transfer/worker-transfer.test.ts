@@ -4,6 +4,7 @@ import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { parseS3Location } from "../../../src/backend/s3/s3-location.js";
 import type { ChunkHash, PackId } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES, hexHashOf, loadCompressor, packObjectKey, verifyPack } from "../../../src/format/index.js";
 import type { ChunkTarget, UploadedPack } from "../../../src/transfer/index.js";
@@ -219,17 +220,7 @@ test("while nothing answers, a fetch gives up in time and an upload goes on unti
   vi.stubEnv("AWS_ACCESS_KEY_ID", "somebody");
   vi.stubEnv("AWS_SECRET_ACCESS_KEY", "something");
   const endpoint = `http://127.0.0.1:${await closedPort()}`;
-  const kind = "s3" as const;
-  const backend = {
-    kind,
-    bucket: "b",
-    prefix: "",
-    endpoint,
-    region: "us-east-1",
-    pathStyle: true,
-    signBodies: false,
-    idleTimeoutMs: 1000,
-  };
+  const backend = { ...parseS3Location(`s3://bucket?endpoint=${endpoint}`, {}), idleTimeoutMs: 1000 };
   under = await startTransfer({ backend, fetchDeadlineMs: 3000 });
   const stored = { offset: 0, storedLength: 10, codec: 0 as const };
   const target = {
