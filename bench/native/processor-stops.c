@@ -78,20 +78,27 @@ static long long taken_here(long processor, struct look before, struct look afte
   return stayed && taken > 0 ? taken : 0;
 }
 
+/* One write for each line: threads do not mix theirs. */
+static void tell(long processor, long long began, long long end, long long taken) {
+  char line[96];
+  int length = snprintf(line, sizeof line, "%ld %lld %lld %lld\n", processor, began, end, taken);
+  if (write(STDOUT_FILENO, line, (size_t)length) != length) _exit(1);
+}
+
 static void *watch(void *argument) {
   long processor = (long)argument;
+  long long looked = now();
   for (;;) {
     struct look before = look_at_program();
-    long long due = now() + LOOK_EVERY_NS;
+    long long began = now();
+    /* Stopped while it looked: the processor was the watch's own. */
+    if (began - looked >= LATE_NS) tell(processor, looked, began, 0);
+    long long due = began + LOOK_EVERY_NS;
     struct timespec at = {due / 1000000000LL, due % 1000000000LL};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR);
-    long long looked = now();
+    looked = now();
     if (looked - due < LATE_NS) continue;
-    long long taken = taken_here(processor, before, look_at_program(), looked - due);
-    /* One write for each line: threads do not mix theirs. */
-    char line[96];
-    int length = snprintf(line, sizeof line, "%ld %lld %lld %lld\n", processor, due, looked, taken);
-    if (write(STDOUT_FILENO, line, (size_t)length) != length) _exit(1);
+    tell(processor, due, looked, taken_here(processor, before, look_at_program(), looked - due));
   }
 }
 

@@ -40,6 +40,11 @@ const { compile } = (await import(join(BENCH, "support/yardsticks.mjs"))) as {
 };
 const { processors } = (await import(join(BENCH, "support/machine.mjs"))) as { processors(): Promise<number[]> };
 
+/** CLOCK_MONOTONIC, as in {@link Stop}. */
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
 function stretch(beganMs: number, endMs: number, ownMs = endMs - beganMs): Stretch {
   return { beganMs, endMs, gapMs: endMs - beganMs, ownMs };
 }
@@ -93,7 +98,7 @@ describe("the watch over the processors", () => {
   }
 
   /** Its threads are late when they are stopped, and cannot tell that from a processor that is. */
-  async function startWatch(program: ChildProcess): Promise<{ watch: Watch; stop: () => Promise<void> }> {
+  async function startWatch(program: ChildProcess): Promise<{ watch: Watch; pid: number; stop: () => Promise<void> }> {
     const directory = mkdtempSync(join(tmpdir(), "podfs-stops-"));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const binary = await compile({ directory }, "processor-stops");
@@ -103,7 +108,7 @@ describe("the watch over the processors", () => {
     const script = `kill -STOP ${pid}; sleep ${STOPPED_MS / 1000}; kill -CONT ${pid}`;
     // From another processor than the program's, whom it would take that one from.
     const away = String((await processors()).at(-1));
-    return { watch, stop: async () => void (await execute("taskset", ["-c", away, "sh", "-c", script])) };
+    return { watch, pid, stop: async () => void (await execute("taskset", ["-c", away, "sh", "-c", script])) };
   }
 
   function longestOf(stops: readonly Stop[], processor: number): Stop {
@@ -113,19 +118,31 @@ describe("the watch over the processors", () => {
     return longest!;
   }
 
+  /** What the watch tells after it was stopped: it is told by and by. */
+  async function afterStop({ watch, stop: stopWatch }: { watch: Watch; stop: () => Promise<void> }): Promise<Stop[]> {
+    await stopWatch();
+    const stops: Stop[] = [];
+    const isTold = (processor: number): boolean =>
+      stops.some((one) => one.processor === processor && one.endMs - one.beganMs > STOPPED_MS / 2);
+    const all = await processors();
+    for (let attempt = 0; attempt < 100 && !all.every(isTold); attempt++) {
+      await sleep(20);
+      stops.push(...(await watch.take()));
+    }
+    return stops;
+  }
+
   it("says of each processor when it did not run, and what a program took of it there", async () => {
     const [processor, ...others] = await processors();
     const program = startProgram(processor!, "for (;;);");
     await sleep(200);
-    const { watch, stop: stopWatch } = await startWatch(program);
+    const started = await startWatch(program);
     await sleep(20);
-    await watch.take();
+    await started.watch.take();
     // Of some tries: 50 ms of each second are for those without real-time priority (sched_rt_runtime_us).
     let takenMs = 0;
     for (let attempt = 0; attempt < 5 && takenMs < STOPPED_MS / 2; attempt++) {
-      await stopWatch();
-      await sleep(20);
-      const stops = await watch.take();
+      const stops = await afterStop(started);
       for (const each of [processor!, ...others]) {
         const { beganMs, endMs } = longestOf(stops, each);
         expect(endMs - beganMs).toBeGreaterThan(STOPPED_MS / 2);
@@ -137,15 +154,36 @@ describe("the watch over the processors", () => {
     expect(takenMs).toBeLessThan(STOPPED_MS * 2);
   });
 
+  it("misses no stop, whatever it was doing when that began", async () => {
+    const program = spawn("sleep", ["infinity"]);
+    onTestFinished(() => void program.kill());
+    const { watch, pid } = await startWatch(program);
+    const stoppedAtMs: number[] = [];
+    for (let i = 0; i < 400; i++) {
+      await sleep(3);
+      // At any moment of its two milliseconds, not just after a timer has fired for both.
+      for (const untilMs = monotonicMs() + (i % 100) / 50; monotonicMs() < untilMs; );
+      process.kill(pid, "SIGSTOP");
+      await sleep(10);
+      stoppedAtMs.push(monotonicMs());
+      process.kill(pid, "SIGCONT");
+    }
+    await sleep(20);
+    const stops = await watch.take();
+    for (const processor of await processors()) {
+      const seen = stops.filter((one) => one.processor === processor);
+      const missed = stoppedAtMs.filter((ms) => !seen.some((one) => one.beganMs < ms && ms < one.endMs));
+      expect(missed).toEqual([]);
+    }
+  });
+
   it("takes nothing from a program that waits", async () => {
     const [processor] = await processors();
     const program = startProgram(processor!, "setTimeout(() => {}, 1e6)");
     await sleep(200);
-    const { watch, stop: stopWatch } = await startWatch(program);
-    await watch.take();
-    await stopWatch();
-    await sleep(20);
-    const stops = await watch.take();
+    const started = await startWatch(program);
+    await started.watch.take();
+    const stops = await afterStop(started);
     expect(stops.length).toBeGreaterThan(0);
     expect(Math.max(...stops.map((one) => one.takenMs))).toBeLessThan(5);
   });
@@ -156,12 +194,10 @@ describe("the watch over the processors", () => {
     const action = "t = time.monotonic\nwhile 1:\n  end = t() + 0.03\n  while t() < end: pass\n  time.sleep(0.03)";
     const program = startProgram(processor!, `import time\n${action}`, ["python3", "-c"]);
     await sleep(200);
-    const { watch, stop: stopWatch } = await startWatch(program);
+    const started = await startWatch(program);
     for (let attempt = 0; attempt < 20; attempt++) {
-      await watch.take();
-      await stopWatch();
-      await sleep(20);
-      expect(longestOf(await watch.take(), processor!).takenMs).toBe(0);
+      await started.watch.take();
+      expect(longestOf(await afterStop(started), processor!).takenMs).toBe(0);
     }
   });
 
