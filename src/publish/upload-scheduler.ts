@@ -44,6 +44,8 @@ export class UploadScheduler {
   readonly #abort = new AbortController();
   #timer: Timer | undefined;
   #kicked = false;
+  /** How many are urging many files. Whatever of them were taken meanwhile would be a pack by itself, which need not be full. */
+  #urging = 0;
   #stopReason: { readonly reason: unknown } | undefined;
 
   constructor(tools: UploadTools, clock: Clock, events: UploadSchedulerEvents) {
@@ -106,11 +108,16 @@ export class UploadScheduler {
   async uploadAll(inodes: Iterable<Ino>): Promise<void> {
     const uploads = new Countdown();
     let count = 0;
-    for (const ino of inodes) {
-      if (++count % URGED_AT_ONCE === 0) await shareLoop();
-      if (!this.dirty.has(ino)) continue;
-      if (this.#stopReason !== undefined) throw this.#stopReason.reason;
-      this.dirty.urge(ino, uploads.another());
+    this.#urging++;
+    try {
+      for (const ino of inodes) {
+        if (++count % URGED_AT_ONCE === 0) await shareLoop();
+        if (!this.dirty.has(ino)) continue;
+        if (this.#stopReason !== undefined) throw this.#stopReason.reason;
+        this.dirty.urge(ino, uploads.another());
+      }
+    } finally {
+      this.#urging--;
     }
     this.#kick();
     await uploads.all();
@@ -151,7 +158,7 @@ export class UploadScheduler {
   /** Starts as many groups as there are free lanes. */
   #fill(): void {
     if (this.#stopReason !== undefined || this.dirty.size === 0) return;
-    if (this.dirty.urgent) {
+    if (this.dirty.urgent && this.#urging === 0) {
       this.#fillLane("urgentSmall", "urgent", "small");
       this.#fillLane("urgentLarge", "urgent", "large");
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { Deferred, ROOT_INO } from "../../../src/base/index.js";
+import { Deferred, ROOT_INO, shareLoop } from "../../../src/base/index.js";
 import { loadAddon } from "../../../src/native/index.js";
 import type { PublishStatus } from "../../../src/publish/index.js";
 import { kindOf, nameOf, O_RDWR, O_TRUNC, USER } from "../../support/fs-fixture.js";
@@ -68,6 +68,24 @@ describe.skipIf(addonProblem !== "none")("BackgroundPublisher with many files (n
     }, "all is published");
     const packs = lab.server.requests.slice(before).filter(({ method, path }) => method === "PUT" && PACK.test(path));
     expect(packs.length).toBe(2);
+  });
+
+  it("does not begin before all of them are urged when somebody asks for everything: the packs would not be full", async () => {
+    const clock = new ManualClock();
+    const machine = await lab.start({ clock });
+    await writeMany(machine, 2000);
+    const packs = hold(lab.server, "PUT", PACK);
+    // Background work has used up this turn of the loop, so urging takes several: the scheduler looks for work in between.
+    while (shareLoop() === undefined);
+    const synced = machine.publisher.syncAll();
+    await clock.advance(100);
+    packs.release();
+    await waitUntil(async () => {
+      await clock.advance(500);
+      return machine.publisher.status().pendingOperations === 0;
+    }, "all is published");
+    await synced;
+    expect(packs.count()).toBe(2);
   });
 
   it("loses nothing of files that are written, removed, replaced and fsynced while they are being published", async () => {
