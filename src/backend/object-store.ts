@@ -88,6 +88,11 @@ export interface ObjectStore {
   readonly capabilities: BackendCapabilities;
   /** Finds out, with objects under `probe/` that it deletes again, which conditions the backend really honours. */
   probe(): Promise<BackendCapabilities>;
+  /**
+   * Where the first GET into memory of the caller would take longer than others, does what that is (credentials, code to
+   * load) without asking the backend. Nobody need call it.
+   */
+  prepareGets?(): Promise<void>;
   /** @throws BackendError not-found; bad-response when a range is not wholly inside the object. */
   get(key: string, options?: GetOptions): Promise<StoredObject>;
   /**

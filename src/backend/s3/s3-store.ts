@@ -1,6 +1,7 @@
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  type GetObjectCommandOutput,
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -54,10 +55,11 @@ export class S3Store implements ObjectStore {
   constructor(config: S3BackendConfig) {
     this.url = formatS3Location(config);
     this.#client = createS3Client(config);
-    this.#direct = new DirectGets({ connectTimeoutMs: CONNECT_TIMEOUT_MS, idleTimeoutMs: config.idleTimeoutMs });
     this.#bucket = config.bucket;
     this.#protection = new PayloadProtection(signingOf(config));
     this.#prefix = config.prefix === "" ? "" : `${config.prefix}/`;
+    const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, idleTimeoutMs: config.idleTimeoutMs };
+    this.#direct = new DirectGets(this.#client, { bucket: this.#bucket, prefix: this.#prefix }, timeouts);
   }
 
   get capabilities(): BackendCapabilities {
@@ -72,20 +74,26 @@ export class S3Store implements ObjectStore {
     return this.#capabilities;
   }
 
+  async prepareGets(): Promise<void> {
+    await this.#request("prepare to get", undefined, () => this.#direct.prepare());
+  }
+
   async get(key: string, { range, into, signal }: GetOptions = {}): Promise<StoredObject> {
     assertObjectKey(key);
     assertByteRange(range);
     return await this.#request(`get ${key}`, signal, async (what) => {
-      const command = new GetObjectCommand({ ...this.#address(key), ...(range && { Range: rangeHeader(range) }) });
-      const direct = into && this.#direct.attach(command, into, signal);
-      const response = await this.#client.send(command, { ...(signal && { abortSignal: signal }) });
+      const header = range && rangeHeader(range);
+      const { output: response, bytes } =
+        into === undefined
+          ? { output: await this.#get(key, header, signal), bytes: undefined }
+          : await this.#direct.get(key, { range: header, into, signal });
       if (range !== undefined) checkContentRange(response.ContentRange, range, what);
       const lengthBytes = response.ContentLength;
       if (lengthBytes === undefined) throw new BackendError("bad-response", `${what}: the answer has no length`);
       if (range !== undefined && lengthBytes !== range.length) {
         throw new BackendError("bad-response", `${what}: ${lengthBytes} bytes came for a range of ${range.length}`);
       }
-      const body = direct?.bytes ?? (await readResponseBody(response.Body, lengthBytes, what));
+      const body = bytes ?? (await readResponseBody(response.Body, lengthBytes, what));
       return { body, version: versionOf(response.ETag, what) };
     });
   }
@@ -234,6 +242,11 @@ export class S3Store implements ObjectStore {
     } catch (error) {
       throw toBackendError(error, what, this.url, signal);
     }
+  }
+
+  async #get(key: string, range: string | undefined, signal: AbortSignal | undefined): Promise<GetObjectCommandOutput> {
+    const command = new GetObjectCommand({ ...this.#address(key), ...(range !== undefined && { Range: range }) });
+    return await this.#client.send(command, { ...(signal && { abortSignal: signal }) });
   }
 
   #address(key: string): { readonly Bucket: string; readonly Key: string } {

@@ -8,6 +8,7 @@ import {
   withMeter,
   withRetry,
 } from "../../backend/index.js";
+import { ignore } from "../../base/index.js";
 import { loadCompressor } from "../../format/index.js";
 import type { CountersDelta, WorkerSetup } from "../jobs.js";
 import { Buffers } from "./buffers.js";
@@ -31,6 +32,8 @@ export class WorkerContext {
 
   static async open(setup: WorkerSetup): Promise<WorkerContext> {
     const [store] = await Promise.all([createObjectStore(setup.backend), loadCompressor()]);
+    // What is wrong, the first job says.
+    await store.prepareGets?.().catch(ignore);
     return new WorkerContext(store, setup);
   }
 

@@ -2,9 +2,11 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, Server as TlsServer } from "node:tls";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { S3Client } from "@aws-sdk/client-s3";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createObjectStore, type ObjectStore, type S3BackendConfig } from "../../../src/backend/index.js";
 import { parseS3Location } from "../../../src/backend/s3/s3-location.js";
+import { systemClock } from "../../../src/base/index.js";
 import { startS3Server } from "../../support/s3-server.js";
 import { selfSigned } from "../../support/self-signed.js";
 
@@ -13,7 +15,7 @@ const BYTES = randomBytes(MIB);
 const RANGE = { offset: 0, length: MIB };
 
 /** What a server does with the n-th request it gets, over all connections. */
-type Answer = (socket: Socket, request: number) => unknown;
+type Answer = (socket: Socket, request: number, head: string) => unknown;
 
 let stores: ObjectStore[] = [];
 let servers: Server[] = [];
@@ -49,8 +51,9 @@ async function listen(server: Server, answer: Answer): Promise<number> {
     socket.on("data", (data) => {
       text += data.toString("latin1");
       if (!text.endsWith("\r\n\r\n")) return;
+      const head = text;
       text = "";
-      answer(socket, requests++);
+      answer(socket, requests++, head);
     });
   });
   servers.push(server.listen(0, "127.0.0.1"));
@@ -70,7 +73,7 @@ function headOf(length: number, ...more: string[]): string {
   );
 }
 
-function sends(...parts: (string | Uint8Array)[]): Answer {
+function sends(...parts: (string | Uint8Array)[]): (socket: Socket) => void {
   return (socket) => {
     for (const part of parts) socket.write(part);
   };
@@ -138,7 +141,7 @@ test("connections that the server closes in between, saying so or not, are no er
   const silent = await storeWith((socket, request) => {
     // The second request meets a connection that is just being closed.
     if (request === 1) socket.destroy();
-    else sends(headOf(MIB), BYTES)(socket, request);
+    else sends(headOf(MIB), BYTES)(socket);
   });
   for (const store of [polite, silent]) {
     for (let i = 0; i < 3; i++) expect(BYTES.equals(await get(store))).toBe(true);
@@ -155,9 +158,9 @@ test("a body that is cut short, or more than was announced, is unavailable and l
   expect(BYTES.equals(await get(cut))).toBe(true);
 
   const closed: Promise<unknown>[] = [];
-  const more = await storeWith((socket, request) => {
+  const more = await storeWith((socket) => {
     closed.push(new Promise((resolve) => socket.once("close", resolve)));
-    sends(headOf(MIB), BYTES, "HTTP/1.1 500 not asked for\r\n\r\n")(socket, request);
+    sends(headOf(MIB), BYTES, "HTTP/1.1 500 not asked for\r\n\r\n")(socket);
   });
   for (let i = 0; i < 3; i++) {
     expect(BYTES.equals(await get(more))).toBe(true);
@@ -166,10 +169,85 @@ test("a body that is cut short, or more than was announced, is unavailable and l
   }
 });
 
+function refusal(status: string, code: string, message: string): string {
+  const xml = `<?xml version='1.0'?><Error><Code>${code}</Code><Message>${message}</Message></Error>`;
+  return `HTTP/1.1 ${status}\r\nContent-Length: ${xml.length}\r\n\r\n${xml}`;
+}
+
 test("what the server says about an error is understood", async () => {
-  const xml = "<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>later</Message></Error>";
-  const store = await storeWith(sends(`HTTP/1.1 503 Slow Down\r\nContent-Length: ${xml.length}\r\n\r\n${xml}`));
+  const store = await storeWith(sends(refusal("503 Slow Down", "SlowDown", "later")));
   await expect(get(store)).rejects.toMatchObject({ kind: "throttled", message: expect.stringContaining("later") });
+});
+
+describe("a request that the SDK has made before", () => {
+  test("is signed again for other keys and ranges, for a minute", async () => {
+    const made = vi.spyOn(S3Client.prototype, "send");
+    const now = vi.spyOn(systemClock, "monotonicMs").mockReturnValue(1_000_000);
+    onTestFinished(() => {
+      made.mockRestore();
+      now.mockRestore();
+    });
+    const heads: string[] = [];
+    const store = await storeWith((socket, _, head) => {
+      heads.push(head);
+      sends(headOf(MIB), BYTES)(socket);
+    });
+    for (const key of ["pack/1", "pack/22", "3"]) {
+      const { body } = await store.get(key, { range: RANGE, into: Buffer.alloc(MIB) });
+      expect(BYTES.equals(body)).toBe(true);
+    }
+    expect(made).toHaveBeenCalledTimes(1);
+    expect(heads.map((head) => head.slice(0, head.indexOf(" HTTP")))).toEqual([
+      "GET /bucket/pack/1?x-id=GetObject",
+      "GET /bucket/pack/22?x-id=GetObject",
+      "GET /bucket/3?x-id=GetObject",
+    ]);
+    for (const header of ["Signature=", "amz-sdk-invocation-id: "]) {
+      const values = heads.map((head) => head.slice(head.indexOf(header)).split("\r\n", 1)[0]);
+      expect(new Set(values).size).toBe(3);
+    }
+    now.mockReturnValue(1_060_000);
+    await get(store);
+    expect(made).toHaveBeenCalledTimes(2);
+  });
+
+  test("can be made before anything is asked for", async () => {
+    const made = vi.spyOn(S3Client.prototype, "send");
+    onTestFinished(() => made.mockRestore());
+    let requests = 0;
+    const store = await storeWith((socket) => {
+      requests++;
+      sends(headOf(MIB), BYTES)(socket);
+    });
+    await store.prepareGets?.();
+    expect([made.mock.calls.length, requests]).toEqual([1, 0]);
+    expect(BYTES.equals(await get(store))).toBe(true);
+    expect([made.mock.calls.length, requests]).toEqual([1, 1]);
+  });
+
+  test("is made anew when it is refused, and only what is refused then is an error", async () => {
+    const store = await storeWith((socket, request) => {
+      if (request === 1 || request >= 4) socket.write(refusal("400 Bad Request", "ExpiredToken", "too old"));
+      else sends(headOf(MIB), BYTES)(socket);
+    });
+    for (let i = 0; i < 3; i++) expect(BYTES.equals(await get(store))).toBe(true);
+    await expect(get(store)).rejects.toMatchObject({ kind: "access-denied", retryable: true });
+  });
+
+  test("is left to the SDK with its own signal when the answer needs the SDK's client", async () => {
+    const store = await storeWith((socket, request) => {
+      const head = request === 0 ? headOf(MIB) : headOf(MIB, "Connection: close").replace("HTTP/1.1", "HTTP/1.0");
+      socket.write(head);
+      if (request === 0) socket.write(BYTES);
+      else socket.end(BYTES);
+    });
+    const first = new AbortController();
+    await store.get("key", { range: RANGE, into: Buffer.alloc(MIB), signal: first.signal });
+    first.abort();
+    const { signal } = new AbortController();
+    const { body } = await store.get("other", { range: RANGE, into: Buffer.alloc(MIB), signal });
+    expect(BYTES.equals(body)).toBe(true);
+  });
 });
 
 test("an abort ends it, and nothing is written to the memory from then on", async () => {
