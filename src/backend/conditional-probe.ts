@@ -3,6 +3,8 @@ import { ignore } from "../base/index.js";
 import { isBackendError } from "./backend-error.js";
 import type { BackendCapabilities } from "./object-store.js";
 
+export type ConditionCapabilities = Pick<BackendCapabilities, "conditionalCreate" | "conditionalReplace">;
+
 const RACER_COUNT = 4;
 
 /** Puts and deletes that send the condition to the server and check nothing themselves. */
@@ -15,7 +17,7 @@ export interface ProbeTarget {
  * Finds out which conditions a server honours, by trying them: one that does not know a header ignores it, and some
  * check it without holding a lock, so that racing writers all succeed.
  */
-export async function probeConditions(target: ProbeTarget): Promise<BackendCapabilities> {
+export async function probeConditions(target: ProbeTarget): Promise<ConditionCapabilities> {
   const key = `probe/${randomBytes(16).toString("hex")}`;
   try {
     const created = await race((body) => target.put(key, body, { ifAbsent: true }));

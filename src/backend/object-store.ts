@@ -68,9 +68,18 @@ export interface BackendCapabilities {
   readonly conditionalCreate: boolean;
   /** Of any number of racing `ifMatch` puts exactly one succeeds. */
   readonly conditionalReplace: boolean;
+  /**
+   * The server checks bodies: it has told the CRC-32 of one that it was sent. False where nobody needs to know: over TLS,
+   * and of a directory.
+   */
+  readonly checksBodies: boolean;
 }
 
-export const NO_CAPABILITIES: BackendCapabilities = { conditionalCreate: false, conditionalReplace: false };
+export const NO_CAPABILITIES: BackendCapabilities = {
+  conditionalCreate: false,
+  conditionalReplace: false,
+  checksBodies: false,
+};
 
 /**
  * Immutable objects under string keys: the whole of what podfs asks from a bucket or a directory.
@@ -86,7 +95,7 @@ export interface ObjectStore {
   readonly url: string;
   /** Known after {@link probe}; all false before. */
   readonly capabilities: BackendCapabilities;
-  /** Finds out, with objects under `probe/` that it deletes again, which conditions the backend really honours. */
+  /** Finds out, with objects under `probe/` that it deletes again, what the backend really does. */
   probe(): Promise<BackendCapabilities>;
   /**
    * Where the first GET into memory of the caller would take longer than others, does what that is (credentials, code to

@@ -129,7 +129,7 @@ async function compose(
   cleanup.add("close the metadata", () => volume.close());
   abandoned.throwIfAborted();
 
-  const transfer = new WorkerTransfer({ backend: config });
+  const transfer = new WorkerTransfer({ backend: config, capabilities: backend.store.capabilities });
   const endWorkers = (): Promise<void> => transfer.close();
   cleanup.add("end the workers", endWorkers);
   const { metadata } = volume;

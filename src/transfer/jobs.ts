@@ -1,5 +1,5 @@
 import type { MessagePort } from "node:worker_threads";
-import type { BackendConfig } from "../backend/index.js";
+import type { BackendCapabilities, BackendConfig } from "../backend/index.js";
 import type { ChunkHash, PackId } from "../base/index.js";
 import type { TransferFailure } from "./errors.js";
 import type { ChunkOutcome, ChunkSource, ChunkTarget, TransferCounters, UploadedPack } from "./transfer.js";
@@ -7,6 +7,7 @@ import type { ChunkOutcome, ChunkSource, ChunkTarget, TransferCounters, Uploaded
 /** What every worker thread is started with. */
 export interface WorkerSetup {
   readonly backend: BackendConfig;
+  readonly capabilities: BackendCapabilities | undefined;
   /** Requests one thread has under way at once. */
   readonly requestsMax: number;
   /** How long a fetch keeps trying while the backend does not answer. */

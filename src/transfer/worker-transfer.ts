@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { availableParallelism } from "node:os";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
-import { addCounters, type BackendConfig, createCounters } from "../backend/index.js";
+import { addCounters, type BackendCapabilities, type BackendConfig, createCounters } from "../backend/index.js";
 import { type ChunkHash, ignore, type PackId, systemClock } from "../base/index.js";
 import { TransferError } from "./errors.js";
 import {
@@ -31,6 +31,8 @@ import { workerFile } from "./worker-file.js";
 
 export interface TransferOptions {
   readonly backend: BackendConfig;
+  /** What is known of it: the threads find nothing out. */
+  readonly capabilities?: BackendCapabilities;
   /** Default: one per processor, at most four: beyond that the network or the disk is the limit. */
   readonly threads?: number;
   /** How long a fetch keeps trying while the backend does not answer; then its reader gets an error. */
@@ -68,6 +70,7 @@ export class WorkerTransfer implements Transfer {
     const threads = options.threads ?? Math.min(Math.max(availableParallelism(), 1), THREADS_MAX_DEFAULT);
     const setup: WorkerSetup = {
       backend: options.backend,
+      capabilities: options.capabilities,
       requestsMax: REQUESTS_PER_THREAD,
       fetchDeadlineMs: options.fetchDeadlineMs ?? FETCH_DEADLINE_MS_DEFAULT,
     };

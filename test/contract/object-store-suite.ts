@@ -8,6 +8,7 @@ import {
   isBackendError,
   type ObjectStore,
 } from "../../src/backend/index.js";
+import { NO_CAPABILITIES } from "../../src/backend/object-store.js";
 import { InvariantError } from "../../src/base/index.js";
 
 export interface ObjectStoreSubject {
@@ -40,7 +41,7 @@ export function describeObjectStore(name: string, subject: ObjectStoreSubject): 
     });
 
     it("probes which conditions it honours, and leaves nothing behind", async () => {
-      expect(store.capabilities).toEqual({ conditionalCreate: false, conditionalReplace: false });
+      expect(store.capabilities).toEqual(NO_CAPABILITIES);
       const found = await store.probe();
       if (subject.expected !== undefined) expect(found).toEqual(subject.expected);
       expect(store.capabilities).toEqual(found);

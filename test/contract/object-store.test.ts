@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe } from "vitest";
 import { createObjectStore, MemoryStore, openBackend } from "../../src/backend/index.js";
+import { NO_CAPABILITIES } from "../../src/backend/object-store.js";
 import { type S3TestServer, startS3Server } from "../support/s3-server.js";
 import { describeObjectStore } from "./object-store-suite.js";
 
@@ -10,7 +11,7 @@ describeObjectStore("memory", {
   open: async () => new MemoryStore(),
   // Another machine cannot have this one's memory: the same store is all there is.
   openAgain: async (store) => store,
-  expected: { conditionalCreate: true, conditionalReplace: true },
+  expected: { ...NO_CAPABILITIES, conditionalCreate: true, conditionalReplace: true },
 });
 
 describe("a directory", () => {
@@ -25,7 +26,7 @@ describe("a directory", () => {
   describeObjectStore("directory", {
     open: () => createObjectStore(openBackend(directory)),
     openAgain: () => createObjectStore(openBackend(`file://${directory}`)),
-    expected: { conditionalCreate: true, conditionalReplace: false },
+    expected: { ...NO_CAPABILITIES, conditionalCreate: true },
   });
 });
 
@@ -49,6 +50,8 @@ describe.each(servers)("an S3 server that honours conditions: %s", (conditionalW
   describeObjectStore("s3", {
     open: async () => createObjectStore(openBackend(await server.createVolumeUrl())),
     openAgain: (store) => createObjectStore(openBackend(store.url)),
-    expected: isOwn ? { conditionalCreate: conditionalWrites, conditionalReplace: conditionalWrites } : undefined,
+    expected: isOwn
+      ? { ...NO_CAPABILITIES, conditionalCreate: conditionalWrites, conditionalReplace: conditionalWrites }
+      : undefined,
   });
 });

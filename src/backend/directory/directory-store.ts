@@ -80,7 +80,7 @@ export class DirectoryStore implements ObjectStore {
       const key = `probe/${randomBytes(16).toString("hex")}`;
       await this.put(key, new Uint8Array(1), { ifAbsent: true });
       await this.delete(key);
-      this.#capabilities = { conditionalCreate: this.#linkSupported, conditionalReplace: false };
+      this.#capabilities = { ...NO_CAPABILITIES, conditionalCreate: this.#linkSupported };
       return this.#capabilities;
     });
   }

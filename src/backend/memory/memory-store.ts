@@ -33,7 +33,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   async probe(): Promise<BackendCapabilities> {
-    this.#capabilities = { conditionalCreate: true, conditionalReplace: true };
+    this.#capabilities = { ...NO_CAPABILITIES, conditionalCreate: true, conditionalReplace: true };
     return this.#capabilities;
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { crc32 } from "node:zlib";
 import type { PutObjectCommand } from "@aws-sdk/client-s3";
+// Two to three times as fast as zlib's: it multiplies without carries.
+import { crc32 } from "@node-rs/crc32";
 
 /** Smaller bodies are hashed by the SDK, in no time. */
 const LARGE_BYTES_MIN = 1 << 20;
@@ -19,7 +20,7 @@ export interface Protection {
   readonly hasChecksum: boolean;
 }
 
-/** Whether {@link announcePayload} says anything about this body. */
+/** Whether it is worth {@link announcePayload}. */
 export function isLargePayload(body: unknown): body is Uint8Array {
   return body instanceof Uint8Array && body.byteLength >= LARGE_BYTES_MIN;
 }

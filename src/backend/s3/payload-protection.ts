@@ -17,12 +17,23 @@ export class PayloadProtection {
   readonly #signing: Signing;
   #checksums: Standing = "untried";
   /** Whether the server's last answer told the checksum that it was sent. */
-  #isChecking = false;
+  #isChecking: boolean;
   #unsigned: Standing;
 
-  constructor(signing: Signing) {
+  /** @param isChecking whether somebody has seen that the server checks bodies */
+  constructor(signing: Signing, isChecking = false) {
     this.#signing = signing;
+    this.#isChecking = isChecking;
     this.#unsigned = signing === "never" ? "taken" : "untried";
+  }
+
+  /** Whether it depends on the server's answers what is signed. */
+  get isLearning(): boolean {
+    return this.#signing === "until-checked";
+  }
+
+  get isChecking(): boolean {
+    return this.#isChecking;
   }
 
   /** For the next body. */

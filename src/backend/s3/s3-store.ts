@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -7,6 +8,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
+import { ignore } from "../../base/index.js";
 import type { S3BackendConfig } from "../backend-config.js";
 import { BackendError, isBackendError, throwIfAborted } from "../backend-error.js";
 import { probeConditions } from "../conditional-probe.js";
@@ -30,7 +32,7 @@ import {
   type StoredObject,
 } from "../object-store.js";
 import { DirectGets } from "./direct-get.js";
-import { announcePayload, isLargePayload } from "./payload-hash.js";
+import { announcePayload, isLargePayload, type Protection } from "./payload-hash.js";
 import { PayloadProtection, type Signing } from "./payload-protection.js";
 import { openUploadBody, readResponseBody } from "./s3-body.js";
 import { CONNECT_TIMEOUT_MS, createS3Client } from "./s3-client.js";
@@ -50,13 +52,15 @@ export class S3Store implements ObjectStore {
   readonly #protection: PayloadProtection;
   /** Empty, or with the slash that separates it from the key. */
   readonly #prefix: string;
-  #capabilities = NO_CAPABILITIES;
+  #capabilities: BackendCapabilities;
 
-  constructor(config: S3BackendConfig) {
+  /** @param known what has been found out about the bucket before */
+  constructor(config: S3BackendConfig, known = NO_CAPABILITIES) {
     this.url = formatS3Location(config);
     this.#client = createS3Client(config);
     this.#bucket = config.bucket;
-    this.#protection = new PayloadProtection(signingOf(config));
+    this.#protection = new PayloadProtection(signingOf(config), known.checksBodies);
+    this.#capabilities = known;
     this.#prefix = config.prefix === "" ? "" : `${config.prefix}/`;
     const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, idleTimeoutMs: config.idleTimeoutMs };
     this.#direct = new DirectGets(this.#client, { bucket: this.#bucket, prefix: this.#prefix }, timeouts);
@@ -67,10 +71,16 @@ export class S3Store implements ObjectStore {
   }
 
   async probe(): Promise<BackendCapabilities> {
-    this.#capabilities = await probeConditions({
-      put: (key, body, condition) => this.#putOnce(key, body, condition),
-      delete: (key) => this.delete(key),
-    });
+    const checksums = this.#probeChecksums();
+    try {
+      const conditions = await probeConditions({
+        put: (key, body, condition) => this.#putOnce(key, body, condition),
+        delete: (key) => this.delete(key),
+      });
+      this.#capabilities = { ...conditions, checksBodies: await checksums };
+    } finally {
+      await checksums;
+    }
     return this.#capabilities;
   }
 
@@ -182,25 +192,40 @@ export class S3Store implements ObjectStore {
    * and who closes the connection before the body has come may not be heard: so any failure of the first.
    */
   async #putProtected(key: string, body: PutBody, options: PutOptions): Promise<string> {
+    if (!isLargePayload(body)) return await this.#putOnce(key, body, options);
     const protection = this.#protection.current;
     try {
       return await this.#putOnce(key, body, options, protection);
     } catch (error) {
       const instead = this.#protection.insteadOf(protection);
       const isExplained = isBackendError(error, "precondition-failed", "throttled", "aborted");
-      if (instead === undefined || isExplained || !isLargePayload(body)) throw error;
+      if (instead === undefined || isExplained) throw error;
       const version = await this.#putOnce(key, body, options, instead);
       this.#protection.acceptedInstead(protection, instead);
       return version;
     }
   }
 
-  /** One PutObject, with the condition left to the server. @param protection of a large body: small ones are the SDK's */
+  /** Whether the server tells the CRC-32 of a body, if anything depends on it. Rejects nothing: large bodies will show. */
+  async #probeChecksums(): Promise<boolean> {
+    if (!this.#protection.isLearning) return false;
+    const key = `probe/${randomUUID()}`;
+    try {
+      await this.#putOnce(key, Uint8Array.of(0), {}, { hasChecksum: true, isSigned: true });
+      return this.#protection.isChecking;
+    } catch {
+      return false;
+    } finally {
+      await this.delete(key).catch(ignore);
+    }
+  }
+
+  /** One PutObject, with the condition left to the server. @param protection of bytes; what has none is the SDK's */
   async #putOnce(
     key: string,
     body: PutBody,
     { ifAbsent, ifMatch, signal }: PutOptions,
-    protection = this.#protection.current,
+    protection?: Protection,
   ): Promise<string> {
     return await this.#request(`put ${key}`, signal, async (what) => {
       const upload = openUploadBody(body, what, signal);
@@ -212,11 +237,11 @@ export class S3Store implements ObjectStore {
           ...(ifAbsent && { IfNoneMatch: "*" }),
           ...(ifMatch !== undefined && { IfMatch: ifMatch }),
         });
-        const isLarge = isLargePayload(body);
-        const checksum = isLarge ? await announcePayload(command, body, protection, upload.signal) : undefined;
+        const isOurs = protection !== undefined && body instanceof Uint8Array;
+        const checksum = isOurs ? await announcePayload(command, body, protection, upload.signal) : undefined;
         const response = await this.#client.send(command, { abortSignal: upload.signal });
         const isChecked = checksum !== undefined && response.ChecksumCRC32 === checksum;
-        if (isLarge && !this.#protection.accepted(protection, isChecked)) {
+        if (isOurs && !this.#protection.accepted(protection, isChecked)) {
           throw new BackendError(
             "unavailable",
             `${what}: the answer does not have the CRC-32 of a body that was not signed`,

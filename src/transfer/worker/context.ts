@@ -31,7 +31,7 @@ export class WorkerContext {
   readonly #retryListeners = new Set<() => void>();
 
   static async open(setup: WorkerSetup): Promise<WorkerContext> {
-    const [store] = await Promise.all([createObjectStore(setup.backend), loadCompressor()]);
+    const [store] = await Promise.all([createObjectStore(setup.backend, setup.capabilities), loadCompressor()]);
     // What is wrong, the first job says.
     await store.prepareGets?.().catch(ignore);
     return new WorkerContext(store, setup);

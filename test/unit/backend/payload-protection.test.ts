@@ -161,6 +161,35 @@ test("over HTTP large ones are not signed any more once the server has told the 
   );
 });
 
+test("what a probe has seen holds for the first body of another store", async () => {
+  const store = await open(createServer(telling((checksum) => checksum)), "http");
+  const known = await store.probe();
+  expect(known).toMatchObject({ checksBodies: true });
+  await store.close();
+  seen.length = 0;
+  const other = await createObjectStore({ ...parseS3Location(store.url, {}), idleTimeoutMs: 5000 }, known);
+  await Promise.all([randomBytes(2 << 20), randomBytes(2 << 20)].map((body, i) => other.put(`key${i}`, body)));
+  await other.close();
+  expect(signed()).toEqual([false, false]);
+});
+
+test.each([
+  ["tells another checksum", telling(() => crc32Of(undefined))],
+  ["tells none", receive],
+  ["refuses checksums", refusingChecksums(answerNotImplemented)],
+])("a probe sees that a server that %s checks nothing", async (_, listener) => {
+  const store = await open(createServer(listener), "http");
+  expect(await store.probe()).toMatchObject({ checksBodies: false });
+  await store.close();
+});
+
+test("a probe sends no checksum where everything is signed", async () => {
+  const store = await open(createServer(telling((checksum) => checksum)), "http", true);
+  expect(await store.probe()).toMatchObject({ checksBodies: false });
+  await store.close();
+  expect(seen.filter(({ checksum }) => checksum !== undefined)).toEqual([]);
+});
+
 async function expectAllSigned(started: Server, protocol: string): Promise<void> {
   const store = await open(started, protocol, true);
   for (let i = 0; i < 3; i++) await store.put("key", randomBytes(2 << 20));

@@ -13,6 +13,7 @@ import {
   openBackend,
   type S3BackendConfig,
 } from "../../../src/backend/index.js";
+import { NO_CAPABILITIES } from "../../../src/backend/object-store.js";
 import { expectKind } from "../../contract/object-store-suite.js";
 import { type S3TestServer, startS3Server } from "../../support/s3-server.js";
 
@@ -160,7 +161,7 @@ describe("S3Store", () => {
   it("finds conditions refused by a server that does not know them, and then checks them itself", async () => {
     const plain = await startS3Server({ own: true, conditionalWrites: false });
     const checked = await createObjectStore(s3Config(await plain.createVolumeUrl()));
-    expect(await checked.probe()).toEqual({ conditionalCreate: false, conditionalReplace: false });
+    expect(await checked.probe()).toEqual(NO_CAPABILITIES);
     await checked.put("a", bytes, { ifAbsent: true });
     await expectKind(checked.put("a", bytes, { ifAbsent: true }), "precondition-failed");
     await checked.close();

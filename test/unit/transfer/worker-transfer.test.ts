@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from "vitest";
+import { NO_CAPABILITIES } from "../../../src/backend/object-store.js";
 import { parseS3Location } from "../../../src/backend/s3/s3-location.js";
 import type { ChunkHash, PackId } from "../../../src/base/index.js";
 import { CHUNK_SIZE_BYTES, hexHashOf, loadCompressor, packObjectKey, verifyPack } from "../../../src/format/index.js";
@@ -51,6 +53,25 @@ async function overwrite(key: string, change: (bytes: Buffer) => Uint8Array): Pr
   await under.store.delete(key);
   await under.store.put(key, change(Buffer.from(body)));
 }
+
+test("threads do not find out anew what is known of the backend", async () => {
+  vi.stubEnv("AWS_ACCESS_KEY_ID", "somebody");
+  vi.stubEnv("AWS_SECRET_ACCESS_KEY", "something");
+  const hashes: unknown[] = [];
+  const server = createHttpServer((request, response) => {
+    const { "x-amz-content-sha256": hash, "x-amz-checksum-crc32": checksum } = request.headers;
+    hashes.push(hash);
+    request.resume().on("end", () => response.writeHead(200, { ETag: "1", "x-amz-checksum-crc32": checksum }).end());
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const backend = { ...parseS3Location(`s3://bucket?endpoint=http://127.0.0.1:${port}`, {}), idleTimeoutMs: 10_000 };
+  await under.stop();
+  under = await startTransfer({ backend, capabilities: { ...NO_CAPABILITIES, checksBodies: true } });
+  await Promise.all(["a", "b", "c"].map((name) => upload(fileWith(name, randomBytes(2 * CHUNK)))));
+  expect(hashes).toEqual(["UNSIGNED-PAYLOAD", "UNSIGNED-PAYLOAD", "UNSIGNED-PAYLOAD"]);
+});
 
 test("what is uploaded is a valid pack, stores equal chunks once and holes not at all, and comes back", async () => {
   const noise = randomBytes(CHUNK);
