@@ -5,7 +5,7 @@
  * its processor was stopped, or the kernel did not let go of it.
  *
  *   processor-stops PID   prints "ready", then a line `PROCESSOR BEGAN END TAKEN` for each time that one was late by LATE_NS
- *                         or more: from when it should have looked until it did (CLOCK_MONOTONIC), and for how much of
+ *                         or more, or took so long to look: from when it should have done so until it had (CLOCK_MONOTONIC), and for how much of
  *                         it the processor was that of PID's main thread, all in nanoseconds. Ends with PID.
  */
 #define _GNU_SOURCE

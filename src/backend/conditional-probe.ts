@@ -1,6 +1,6 @@
-import { randomBytes } from "node:crypto";
 import { ignore } from "../base/index.js";
 import { isBackendError } from "./backend-error.js";
+import { probeKey } from "./object-key.js";
 import type { BackendCapabilities } from "./object-store.js";
 
 export type ConditionCapabilities = Pick<BackendCapabilities, "conditionalCreate" | "conditionalReplace">;
@@ -18,7 +18,7 @@ export interface ProbeTarget {
  * check it without holding a lock, so that racing writers all succeed.
  */
 export async function probeConditions(target: ProbeTarget): Promise<ConditionCapabilities> {
-  const key = `probe/${randomBytes(16).toString("hex")}`;
+  const key = probeKey();
   try {
     const created = await race((body) => target.put(key, body, { ifAbsent: true }));
     const version = await target.put(key, bodyOf(RACER_COUNT), {});

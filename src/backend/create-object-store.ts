@@ -7,7 +7,7 @@ import { NO_CAPABILITIES, type ObjectStore } from "./object-store.js";
  * Asynchronous because the AWS SDK takes a quarter of a second and 20 MB to load, in every thread: only who uses S3
  * pays for it.
  *
- * @param known what another store of the same bucket has found out about it
+ * @param known what another store of the same bucket has found out about it; of a directory nothing need be known
  */
 export async function createObjectStore(config: BackendConfig, known = NO_CAPABILITIES): Promise<ObjectStore> {
   switch (config.kind) {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { assert } from "../base/index.js";
 
 const COMPONENT = /^[a-z0-9_-][a-z0-9._-]*$/;
@@ -27,4 +28,9 @@ export function assertKeyPrefix(prefix: string): void {
     prefix.length <= KEY_LENGTH_MAX && PREFIX.test(prefix),
     `${JSON.stringify(prefix.slice(0, KEY_LENGTH_MAX))} is not the beginning of an object key`,
   );
+}
+
+/** A new key for something that is put to find out what a backend does, and deleted again. */
+export function probeKey(): string {
+  return `probe/${randomBytes(16).toString("hex")}`;
 }

@@ -93,7 +93,7 @@ export const NO_CAPABILITIES: BackendCapabilities = {
 export interface ObjectStore {
   /** Where this is, for people: no credentials in it. */
   readonly url: string;
-  /** Known after {@link probe}; all false before. */
+  /** Known after {@link probe}, or from a store that has done it; all false before. */
   readonly capabilities: BackendCapabilities;
   /** Finds out, with objects under `probe/` that it deletes again, what the backend really does. */
   probe(): Promise<BackendCapabilities>;

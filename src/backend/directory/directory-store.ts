@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { constants, type FileHandle, lstat, open, rename, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { allocateReadBuffer, ignore } from "../../base/index.js";
 import type { DirectoryBackendConfig } from "../backend-config.js";
 import { BackendError, isBackendError, throwIfAborted } from "../backend-error.js";
-import { assertKeyPrefix, assertObjectKey } from "../object-key.js";
+import { assertKeyPrefix, assertObjectKey, probeKey } from "../object-key.js";
 import {
   assertByteRange,
   type BackendCapabilities,
@@ -77,7 +76,7 @@ export class DirectoryStore implements ObjectStore {
 
   async probe(): Promise<BackendCapabilities> {
     return this.#request("probe", async () => {
-      const key = `probe/${randomBytes(16).toString("hex")}`;
+      const key = probeKey();
       await this.put(key, new Uint8Array(1), { ifAbsent: true });
       await this.delete(key);
       this.#capabilities = { ...NO_CAPABILITIES, conditionalCreate: this.#linkSupported };

@@ -86,7 +86,7 @@ export class DirectGets {
 
   /** Does all that the first GET takes besides the exchange: nothing is sent. @throws what the SDK throws */
   async prepare(): Promise<void> {
-    await this.#make("nothing", undefined, "nothing");
+    await this.#make("any", undefined, "nothing");
   }
 
   /** @throws what the SDK throws */
@@ -153,9 +153,10 @@ export class DirectGets {
 
   /** Undefined when it needs the SDK's HTTP client. */
   async #answer({ exchange, request }: Args): Promise<Answered | undefined> {
+    if (exchange === undefined) return undefined;
     if (exchange === "nothing") return responseOf(200, {}, []);
-    const received = exchange === undefined ? undefined : await this.#exchange(request, exchange);
-    if (exchange === undefined || received === undefined) return undefined;
+    const received = await this.#exchange(request, exchange);
+    if (received === undefined) return undefined;
     const { head, body } = received;
     const isSuccess = head.statusCode < 300;
     if (isSuccess) exchange.bytes = body;

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -12,7 +11,7 @@ import { ignore } from "../../base/index.js";
 import type { S3BackendConfig } from "../backend-config.js";
 import { BackendError, isBackendError, throwIfAborted } from "../backend-error.js";
 import { probeConditions } from "../conditional-probe.js";
-import { assertKeyPrefix, assertObjectKey, isObjectKey } from "../object-key.js";
+import { assertKeyPrefix, assertObjectKey, isObjectKey, probeKey } from "../object-key.js";
 import {
   assertByteRange,
   type BackendCapabilities,
@@ -72,15 +71,11 @@ export class S3Store implements ObjectStore {
 
   async probe(): Promise<BackendCapabilities> {
     const checksums = this.#probeChecksums();
-    try {
-      const conditions = await probeConditions({
-        put: (key, body, condition) => this.#putOnce(key, body, condition),
-        delete: (key) => this.delete(key),
-      });
-      this.#capabilities = { ...conditions, checksBodies: await checksums };
-    } finally {
-      await checksums;
-    }
+    const conditions = await probeConditions({
+      put: (key, body, condition) => this.#putOnce(key, body, condition),
+      delete: (key) => this.delete(key),
+    }).finally(() => checksums);
+    this.#capabilities = { ...conditions, checksBodies: await checksums };
     return this.#capabilities;
   }
 
@@ -209,7 +204,7 @@ export class S3Store implements ObjectStore {
   /** Whether the server tells the CRC-32 of a body, if anything depends on it. Rejects nothing: large bodies will show. */
   async #probeChecksums(): Promise<boolean> {
     if (!this.#protection.isLearning) return false;
-    const key = `probe/${randomUUID()}`;
+    const key = probeKey();
     try {
       await this.#putOnce(key, Uint8Array.of(0), {}, { hasChecksum: true, isSigned: true });
       return this.#protection.isChecking;

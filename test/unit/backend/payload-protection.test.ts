@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { crc32 } from "node:zlib";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createObjectStore, type ObjectStore } from "../../../src/backend/index.js";
+import { NO_CAPABILITIES } from "../../../src/backend/object-store.js";
 import { parseS3Location } from "../../../src/backend/s3/s3-location.js";
 import { selfSigned } from "../../support/self-signed.js";
 
@@ -171,6 +172,20 @@ test("what a probe has seen holds for the first body of another store", async ()
   await Promise.all([randomBytes(2 << 20), randomBytes(2 << 20)].map((body, i) => other.put(`key${i}`, body)));
   await other.close();
   expect(signed()).toEqual([false, false]);
+});
+
+test.each([
+  ["tells no checksum", receive],
+  ["refuses what is not signed", telling((checksum) => checksum, answerForbidden)],
+])("a server that %s, unlike what the probe saw, gets the body again, signed", async (_, listener) => {
+  const { url } = await open(createServer(listener), "http");
+  const known = { ...NO_CAPABILITIES, checksBodies: true };
+  const store = await createObjectStore({ ...parseS3Location(url, {}), idleTimeoutMs: 5000 }, known);
+  const bodies = [randomBytes(2 << 20), randomBytes(2 << 20)];
+  for (const body of bodies) await store.put("key", body);
+  await store.close();
+  expect(signed()).toEqual([false, true, true]);
+  expect(seen.map(({ checksum }) => checksum)).toEqual([bodies[0], bodies[0], bodies[1]].map(crc32Of));
 });
 
 test.each([
